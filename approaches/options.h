@@ -1,0 +1,44 @@
+// The knobs of an approach: declared once, checked before anything runs.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "lib/os/clock.h"
+
+namespace memsync {
+
+// One knob. The command line, --help, `memsync list` and the canonical `options` cell are made
+// from these.
+struct OptionSpec {
+  std::string_view name;           // "prefetch"
+  std::string_view default_value;  // "window"
+  std::string_view unit;           // "bytes", "duration", "count", or "" for an enumeration
+  std::string_view help;           // one line
+  std::string_view choices = {};   // an enumeration's values, separated by '|': "none|window"
+};
+
+// Values for an approach's declared options, defaults included.
+class Options {
+ public:
+  // Throws std::invalid_argument for a name that isn't declared (with the closest one) and for a
+  // value that isn't of the option's unit or choices. `specs` outlives the result.
+  Options(std::span<const OptionSpec> specs, std::map<std::string, std::string> given);
+
+  const std::string& text(std::string_view name) const;  // the name is declared (assert)
+  uint64_t bytes(std::string_view name) const;
+  uint64_t count(std::string_view name) const;
+  Nanoseconds duration(std::string_view name) const;
+
+  // What was given, sorted: "prefetch=none;window=1MiB". Defaults are not repeated.
+  std::string canonical() const;
+
+ private:
+  std::map<std::string, std::string, std::less<>> given_;
+  std::map<std::string, std::string, std::less<>> values_;
+};
+
+}  // namespace memsync

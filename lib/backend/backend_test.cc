@@ -1,0 +1,138 @@
+// The same contract for each store, and what is particular to one.
+#include "lib/backend/backend.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <thread>
+#include <vector>
+
+#include "lib/backend/stores.h"
+
+namespace memsync {
+namespace {
+
+constexpr uint64_t kSize = 3 * 4096 + 123;
+
+std::string temporary_path() {
+  return (std::filesystem::temp_directory_path() / ("memsync-backend-test-" + std::to_string(::getpid())))
+      .string();
+}
+
+class WritableStore : public testing::TestWithParam<std::string> {
+ protected:
+  WritableStore() {
+    if (GetParam() == "memory")
+      store_ = std::make_unique<MemoryBackend>(kSize);
+    else
+      store_ = std::make_unique<FileBackend>(FileBackend::create(temporary_path(), kSize));
+  }
+  ~WritableStore() override { std::filesystem::remove(temporary_path()); }
+  std::unique_ptr<Backend> store_;
+};
+
+TEST_P(WritableStore, StartsAsZerosOfItsSize) {
+  EXPECT_EQ(store_->size_bytes(), kSize);
+  std::vector<std::byte> bytes(kSize, std::byte{1});
+  store_->read_at(bytes, 0);
+  EXPECT_EQ(bytes, std::vector<std::byte>(kSize));
+}
+
+TEST_P(WritableStore, GivesBackWhatWasWrittenAndNothingElse) {
+  std::vector<std::byte> written(777);
+  fill_content(ContentKind::random, 1, written, 0);
+  store_->write_at(written, 4000);
+  store_->sync();
+  std::vector<std::byte> bytes(kSize);
+  store_->read_at(bytes, 0);
+  std::vector<std::byte> expected(kSize);
+  std::memcpy(expected.data() + 4000, written.data(), written.size());
+  EXPECT_EQ(bytes, expected);
+}
+
+TEST_P(WritableStore, RefusesEachRangePastItsEnd) {
+  std::vector<std::byte> bytes(10);
+  EXPECT_NO_THROW(store_->read_at(bytes, kSize - 10));
+  EXPECT_THROW(store_->read_at(bytes, kSize - 9), std::out_of_range);
+  EXPECT_THROW(store_->read_at(bytes, kSize), std::out_of_range);
+  EXPECT_THROW(store_->read_at(bytes, UINT64_MAX - 4), std::out_of_range);
+  EXPECT_THROW(store_->write_at(bytes, kSize - 9), std::out_of_range);
+  EXPECT_THROW(store_->write_at(bytes, UINT64_MAX - 4), std::out_of_range);
+  EXPECT_NO_THROW(store_->read_at({}, kSize));
+}
+
+TEST_P(WritableStore, ServesManyThreadsAtOnce) {
+  std::vector<std::jthread> threads;
+  for (uint64_t number = 0; number < 4; ++number)
+    threads.emplace_back([this, number] {
+      std::vector<std::byte> mine(1000);
+      std::vector<std::byte> back(1000);
+      for (uint64_t round = 0; round < 50; ++round) {
+        fill_content(ContentKind::random, number, mine, round);
+        store_->write_at(mine, number * 1000);
+        store_->read_at(back, number * 1000);
+        EXPECT_EQ(mine, back);
+      }
+    });
+}
+
+INSTANTIATE_TEST_SUITE_P(Stores, WritableStore, testing::Values("memory", "file"),
+                         [](const auto& test) { return test.param; });
+
+TEST(FileBackend, CutShortMeanwhileIsAnErrorNotASignal) {
+  FileBackend store = FileBackend::create(temporary_path(), 8192);
+  std::filesystem::resize_file(temporary_path(), 100);
+  std::vector<std::byte> bytes(4096);
+  try {
+    store.read_at(bytes, 4096);
+    ADD_FAILURE() << "read bytes that are gone";
+  } catch (const std::system_error& error) {
+    EXPECT_EQ(error.code().value(), EIO);
+  }
+  std::filesystem::remove(temporary_path());
+}
+
+TEST(FileBackend, OfADirectoryIsRefused) {
+  EXPECT_THROW(FileBackend("/tmp", FileBackend::Mode::read_only), std::system_error);
+}
+
+TEST(PatternReader, NeedsNoMemoryForAnySize) {
+  PatternReader reader(ContentKind::random, 4, uint64_t{1} << 60);
+  std::vector<std::byte> far(64);
+  std::vector<std::byte> expected(64);
+  reader.read_at(far, (uint64_t{1} << 60) - 64);
+  fill_content(ContentKind::random, 4, expected, (uint64_t{1} << 60) - 64);
+  EXPECT_EQ(far, expected);
+  EXPECT_THROW(reader.read_at(far, (uint64_t{1} << 60) - 63), std::out_of_range);
+}
+
+// The promise to whoever writes a reader of his own: read_at and a size are enough.
+class TenLines : public Reader {
+ public:
+  void read_at(std::span<std::byte> into, uint64_t offset) override {
+    check_range(offset, into.size(), size_bytes());
+    for (auto& value : into) value = static_cast<std::byte>(offset++);
+  }
+  uint64_t size_bytes() const override { return 1000; }
+};
+
+TEST(Reader, OfTenLinesIsEnough) {
+  TenLines reader;
+  std::vector<std::byte> bytes(2);
+  reader.read_at(bytes, 300);
+  EXPECT_EQ(bytes[0], std::byte{300 % 256});
+  EXPECT_THROW(reader.read_at(bytes, 999), std::out_of_range);
+}
+
+TEST(OpenReader, KnowsItsNamesAndListsThemOtherwise) {
+  EXPECT_EQ(open_reader("zero", 5, 0)->size_bytes(), 5u);
+  EXPECT_EQ(open_reader("pattern", 5, 0)->size_bytes(), 5u);
+  EXPECT_EQ(open_reader("memory", 5, 0)->size_bytes(), 5u);
+  EXPECT_THROW(open_reader("memroy", 5, 0), std::invalid_argument);
+  EXPECT_THROW(open_reader("file:/nonexistent", 5, 0), std::system_error);
+}
+
+}  // namespace
+}  // namespace memsync

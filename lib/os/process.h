@@ -1,0 +1,70 @@
+// A child process that dies with its parent, and a helper that runs a tool to its end.
+#pragma once
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lib/os/clock.h"
+#include "lib/os/file_descriptor.h"
+#include "lib/os/network_namespace.h"
+
+namespace memsync {
+
+struct ProcessSetup {
+  std::vector<std::string> arguments{};  // [0]: the program, a path or a name looked up in PATH
+  const NetworkNamespace* network = nullptr;         // where it runs; null: here
+  std::vector<std::pair<int, int>> descriptors{};  // (our number, its number), incl. 0, 1, 2
+  std::vector<std::string> environment{};           // "NAME=value", added to ours
+  std::optional<unsigned> cpu{};                       // the one CPU it may use; empty: any
+};
+
+// How a process ended. Exactly one of exit_code and signal is meaningful (signal != 0).
+struct ProcessEnd {
+  int exit_code = 0;
+  int signal = 0;
+  rusage usage{};
+  std::string describe() const;  // "exit code 3", "killed by signal 9 (Killed)"
+};
+
+// A running child. It gets SIGKILL when the *thread* that started it ends (PR_SET_PDEATHSIG), so
+// start long-lived children from the main thread. The destructor kills and reaps. Move-only.
+class Process {
+ public:
+  // Throws std::system_error when the program can't be started ("starting <program>").
+  static Process start(const ProcessSetup& setup);
+
+  Process(Process&& other) noexcept;
+  Process& operator=(Process&& other) noexcept;
+  ~Process();
+
+  pid_t pid() const noexcept { return pid_; }
+  // Becomes readable when the process has ended (pidfd_open(2)).
+  const FileDescriptor& descriptor() const noexcept { return pidfd_; }
+  // Waits until it has ended or the deadline passed; nullopt then. May be called again.
+  std::optional<ProcessEnd> wait_until(Deadline deadline);
+  void kill(int signal) noexcept;
+
+ private:
+  Process(pid_t pid, FileDescriptor pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
+  pid_t pid_ = -1;
+  FileDescriptor pidfd_;
+  std::optional<ProcessEnd> end_;
+};
+
+struct ToolResult {
+  ProcessEnd end;
+  std::string output;  // stdout and stderr as they came, at most 1 MiB
+  bool ok() const { return end.signal == 0 && end.exit_code == 0; }
+};
+
+// Runs a tool such as ip(8) to its end, `input` on its stdin. After `limit` it is killed.
+ToolResult run_tool(std::vector<std::string> arguments, const std::string& input = {},
+                    const NetworkNamespace* network = nullptr,
+                    Nanoseconds limit = std::chrono::seconds(30));
+
+}  // namespace memsync

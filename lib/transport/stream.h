@@ -1,0 +1,49 @@
+// A byte stream between two hosts, its bytes counted, usable by an event loop or with deadlines.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "lib/os/clock.h"
+
+namespace memsync {
+
+// Plain (TCP, UNIX) today; TLS is another subclass. read_some() and write_some() never block.
+// Threads: one reader and one writer at a time; shut_down() from any.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+
+  // Bytes moved, at least 1; nullopt when the call would block; read_some gives 0 when the peer
+  // ended the stream. Throws std::system_error when the connection broke.
+  virtual std::optional<size_t> read_some(std::span<const iovec> into) = 0;
+  virtual std::optional<size_t> write_some(std::span<const iovec> from) = 0;
+  // For poll(2): readable or writable when the halves above may go on. Stays the stream's own.
+  virtual int descriptor() const noexcept = 0;
+  // Ends both directions: blocked calls of either side return. Idempotent.
+  virtual void shut_down() noexcept = 0;
+
+  // Moves all of the bytes or throws: ETIMEDOUT when the deadline passes, ECONNRESET at an early end.
+  void read_all(std::span<std::byte> into, Deadline deadline);
+  void write_all(std::span<const std::byte> from, Deadline deadline);
+
+  // Payload of the stream so far (framing of TCP and below not included).
+  virtual uint64_t bytes_read() const noexcept = 0;
+  virtual uint64_t bytes_written() const noexcept = 0;
+};
+
+class Listener {
+ public:
+  virtual ~Listener() = default;
+  // The next connection; nullptr when close() was called. Throws ETIMEDOUT at the deadline.
+  virtual std::unique_ptr<Stream> accept(Deadline deadline) = 0;
+  // Makes a waiting accept() return nullptr, now and ever after. Any thread.
+  virtual void close() noexcept = 0;
+};
+
+}  // namespace memsync
