@@ -58,7 +58,8 @@ struct StrategyInfo {
   std::string_view reference;  // thesis section or paper it implements
   Capabilities can;
   std::span<const OptionSpec> options = {};
-  std::string_view attachment = {};  // for the column of that name: how bytes appear in memory
+  std::string_view attachment = {};  // column of that name: how bytes appear in memory
+  std::string_view transport = {};   // column of that name: what carries them; "" without a link
 };
 
 struct SyncReport {
@@ -127,6 +128,8 @@ struct SideSetup {
   RegionId region;
   const Options* options = nullptr;      // outlives the side
   std::unique_ptr<Backend> store;        // source: the bytes; destination: where they land
+  // Where can.shares_memory: one page, zeroed, that both sides see beside the region; else empty.
+  std::span<std::byte> shared_control;
   Network* network = nullptr;            // outlives the side
   const Transport* transport = nullptr;  // for approaches that ask by RegionService
   uint32_t destination_index = 0;        // which of the receivers this is
