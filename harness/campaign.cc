@@ -26,13 +26,11 @@ using Json = nlohmann::json;
 
 namespace {
 
-// A link's calibration counts for the rounds that begin within this time; later ones calibrate anew.
-constexpr auto kCalibrationLife = std::chrono::seconds(60);
 constexpr const char* kExternalLink = "external";
 
 struct KnownCalibration {
   Calibration calibration;
-  Deadline taken;
+  unsigned block = 0;  // in which it was taken
 };
 
 Json to_json(const Calibration& calibration, const std::string& link, const LinkShape& shape) {
@@ -102,7 +100,7 @@ class Campaign {
   Row dimensions(const Cell& cell) const;
   void append_unsupported();
   void append_run(const Run& run);
-  const Calibration* calibration_of(size_t link);
+  const Calibration* calibration_of(size_t link, unsigned block);
   std::string free_run_id(const Run& run) const;
   bool budget_ends_before(unsigned block) const;
   int finish(bool interrupted);
@@ -201,9 +199,8 @@ void Campaign::adjust_suite() {
 }
 
 void Campaign::make_plan_and_order() {
-  plan_ = make_plan(suite_, this_machine());
-  if (!options_.filter.empty()) apply_filter(plan_, suite_, options_.filter);
-  order_ = order_runs(plan_, suite_);
+  plan_ = make_plan(suite_, this_machine(), options_.filter);
+  order_ = order(plan_, suite_.seed);
   expectations_ = std::make_unique<Expectations>(suite_);
 }
 
@@ -296,10 +293,10 @@ void Campaign::append_unsupported() {
 
 std::string Campaign::free_run_id(const Run& run) const { return fmt::format("r{:05}", run.order_global); }
 
-const Calibration* Campaign::calibration_of(size_t link) {
+const Calibration* Campaign::calibration_of(size_t link, unsigned block) {
   if (options_.remote) return nullptr;
-  auto known = calibrations_.find(link);
-  if (known != calibrations_.end() && Clock::now() - known->second.taken < kCalibrationLife)
+  const auto known = calibrations_.find(link);
+  if (known != calibrations_.end() && (known->second.block == block || !plan_.calibrates_each_block))
     return &known->second.calibration;
   progress_->begin("calibrating link " + suite_.links[link].name);
   LinkSetup setup;
@@ -318,19 +315,19 @@ const Calibration* Campaign::calibration_of(size_t link) {
   directory_->write_json("calibration.json", {{"engine", engine_name(plan_.engine)},
                                               {"copy_Bps", copy_rate_},
                                               {"calibrations", calibration_log_}});
-  calibrations_[link] = {calibration, Clock::now()};
+  calibrations_[link] = {calibration, block};
   return &calibrations_[link].calibration;
 }
 
 void Campaign::append_run(const Run& run) {
   const Cell& cell = plan_.cells[run.cell];
-  const Calibration* calibration = calibration_of(cell.link);
+  const Calibration* calibration = calibration_of(cell.link, run.block);
   std::string run_id = free_run_id(run);
   Row row = dimensions(cell);
   row.set("block", run.block);
   row.set("order_in_block", run.order_in_block);
   row.set("order_global", run.order_global);
-  row.set("rep", run.rep);
+  row.set("rep", run.rep + 1);
   row.set("is_warmup", run.is_warmup);
   row.set("run_id", run_id);
   if (calibration != nullptr) {
@@ -340,15 +337,11 @@ void Campaign::append_run(const Run& run) {
     row.set("rtt_p99_meas_s", calibration->rtt_p99_s);
     row.set("link_ok", calibration->ok());
   }
-  progress_->begin(fmt::format("{} {} {}", cell.cell_id, run.is_warmup ? "warm-up" : "repetition", run.rep));
+  progress_->begin(fmt::format("{} {} {}", cell.cell_id, run.is_warmup ? "warm-up" : "repetition", run.rep + 1));
   RepetitionSetup setup{suite_,       cell,         campaign_id_, run_id,
                         directory_->file("logs"), plan_.engine, calibration,  copy_rate_,
                         options_.remote ? &*options_.remote : nullptr};
-  try {
-    run_repetition(setup, *expectations_, *interrupt_, row);
-  } catch (const Interrupted&) {
-    throw;
-  }
+  run_repetition(setup, *expectations_, *interrupt_, row);
   directory_->append(row);
   progress_->end(row.get("status"), row.get("status_detail"),
                  std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(cell.estimated_s)));
@@ -430,7 +423,9 @@ Machine this_machine() {
   Machine machine;
   machine.engines = probe_engines();
   machine.memory_available_bytes = memory_available_bytes();
-  machine.cpus = std::thread::hardware_concurrency();
+  machine.cpu_count = std::thread::hardware_concurrency();
+  machine.strategies = registered_strategies();
+  machine.shape_problem = shape_problem;
   machine.unmet = [](const SyncStrategy& strategy, const Options& options) {
     return strategy.unmet_requirements(options);
   };

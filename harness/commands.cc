@@ -127,9 +127,11 @@ int plan_command(const RunOptions& options, bool json) {
   Suite suite = load_suite(options.suite, suite_folders());
   if (!options.content.empty()) use_content_file(suite, options.content);
   if (options.reps) suite.reps = *options.reps;
-  Plan plan = make_plan(suite, this_machine());
-  if (!options.filter.empty()) apply_filter(plan, suite, options.filter);
-  if (json) return print_json(to_json(plan, suite), exit_code::kOk);
+  const Plan plan = make_plan(suite, this_machine(), options.filter);
+  if (json) {
+    fmt::print("{}\n", to_json(plan, suite));
+    return exit_code::kOk;
+  }
   fmt::print("suite {} over engine {}: {}\n", suite.name, engine_name(plan.engine), suite.question);
   for (const Cell& cell : plan.cells)
     fmt::print("  {:<44} {:<12} {}\n", cell.cell_id, cell_status_name(cell.status),
