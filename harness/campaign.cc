@@ -102,7 +102,7 @@ class Campaign {
   void append_run(const Run& run);
   const Calibration* calibration_of(size_t link, unsigned block);
   std::string free_run_id(const Run& run) const;
-  bool budget_ends_before(unsigned block) const;
+  bool budget_ends() const;
   int finish(bool interrupted);
 
   RunOptions options_;
@@ -347,7 +347,7 @@ void Campaign::append_run(const Run& run) {
                  std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(cell.estimated_s)));
 }
 
-bool Campaign::budget_ends_before(unsigned block) const {
+bool Campaign::budget_ends() const {
   if (!options_.time_budget || block_seconds_.empty()) return false;
   const double longest = std::max_element(block_seconds_.begin(), block_seconds_.end(), [](auto& a, auto& b) {
                            return a.second < b.second;
@@ -375,7 +375,7 @@ int Campaign::run() {
     for (size_t at = 0; at < order_.size(); ++at) {
       const Run& run = order_[at];
       const bool new_block = at == 0 || order_[at - 1].block != run.block;
-      if (new_block && budget_ends_before(run.block)) {
+      if (new_block && budget_ends()) {
         progress_->note(fmt::format("the time budget ends here: rounds from {} on are left out", run.block));
         break;
       }

@@ -79,7 +79,7 @@ LinkEngine engine_for(const std::string& wanted) {
     if (wanted != "auto")
       throw std::runtime_error("link engine " + wanted + " can't run here: " + engine.reason + "; " + engine.next_step);
   }
-  throw std::runtime_error("no link engine can run here: see memsync doctor");
+  throw SuiteError("no link engine '" + wanted + "' can run here: see memsync doctor");
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ Row row_named(const std::string& run_id) {
 
 TEST_F(Results, AreNeverOverwritten) {
   { ResultsDirectory::create(path("one")).append(row_named("r1")); }
-  EXPECT_THROW(ResultsDirectory::create(path("one")), std::runtime_error);
+  EXPECT_THROW(ResultsDirectory::create(path("one")), std::invalid_argument);
 }
 
 TEST_F(Results, OfTheSameSecondGetNamesOfTheirOwn) {

@@ -23,7 +23,7 @@ ResultsDirectory ResultsDirectory::create(const std::string& wanted) {
   const std::string path = fs::absolute(wanted).lexically_normal().string();
   fs::create_directories(fs::path(path).parent_path());
   if (!fs::create_directory(path) && !fs::is_empty(path))
-    throw std::runtime_error(path + " is there already and results are never overwritten: name another one, or go on with it by `memsync run --resume " + path + "`");
+    throw std::invalid_argument(path + " is there already and results are never overwritten: name another one, or go on with it by `memsync run --resume " + path + "`");
   ResultsDirectory directory(path);
   fs::create_directory(directory.file("logs"));
   fs::create_directory(directory.file("figures"));
@@ -43,7 +43,7 @@ ResultsDirectory ResultsDirectory::create_unique(const std::string& results_fold
 ResultsDirectory ResultsDirectory::reopen(const std::string& path) {
   const std::string absolute = fs::absolute(path).lexically_normal().string();
   if (!fs::exists(absolute + "/manifest.json") || !fs::exists(absolute + "/runs.csv"))
-    throw std::runtime_error(path + " is no results directory: it lacks manifest.json or runs.csv");
+    throw std::invalid_argument(path + " is no results directory: it lacks manifest.json or runs.csv");
   ResultsDirectory directory(absolute);
   const std::string rows = directory.read_file("runs.csv");
   if (const size_t end = rows.rfind('\n'); end != std::string::npos && end + 1 < rows.size())
