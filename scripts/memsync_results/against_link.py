@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator
 from memsync_results.captions import how_to_read, limits_named, missing_results, sentence_list
 from memsync_results.cells import Cell, Measure
 from memsync_results.drawing import (
-    DASHED, INK, Drawing, draw_interval, draw_legend, format_axis, link_label, scale_axis,
+    DASHED, INK, Drawing, absence, draw_interval, draw_legend, format_axis, link_label, scale_axis,
     workload_label,
 )
 from memsync_results.load import Link, Series, Workload
@@ -56,7 +56,7 @@ def draw_against_link(
     columns = min(len(panels), 2)
     rows = -(-len(panels) // columns)
     slots = max(1 if panel.is_sweep else len(panel.links) * len(series) for panel in panels)
-    width = max(3.5 if columns > 1 else 4.8, 1.0 + 0.27 * slots)
+    width = max(3.8 if columns > 1 else 4.8, 1.0 + 0.27 * slots)
     figure = Figure(figsize=(width * columns, 2.7 * rows + 0.5), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(panels):]:
@@ -119,19 +119,17 @@ def _draw_panel(
                 draw_interval(axes, one, at, interval, cell.samples(measure.column))
         if bound is Bound.LIMIT:
             _draw_limit(axes, one, places, panel.is_sweep, step)
-    if bound is Bound.LIMIT and panel.is_sweep:
-        _name_limits(axes, panel)
     if bound is Bound.RTT:
         _draw_rtt(axes, panel, positions)
     _finish(axes, panel, positions, measure, bound)
+    if bound is Bound.LIMIT and panel.is_sweep:
+        _name_limits(axes, panel)
 
 
 def _mark_absent(axes: Axes, at: float, cell: Cell, stack: int) -> None:
-    """Writes n/a, or the failure's name, at the foot of the cell's place."""
-    word = "n/a" if cell.status == "unsupported" else cell.status
-    axes.text(at, 0.02 + 0.06 * stack, word, transform=axes.get_xaxis_transform(), ha="center",
-              va="bottom", color=cell.series.colour, fontsize=6.5,
-              rotation=0 if stack or word == "n/a" else 90, clip_on=False)
+    """Says at the foot of the cell's place why nothing stands there."""
+    axes.text(at, 0.02 + 0.06 * stack, absence(cell), transform=axes.get_xaxis_transform(),
+              ha="center", va="bottom", color=cell.series.colour, fontsize=6.5, clip_on=False)
 
 
 def _draw_limit(
@@ -151,17 +149,20 @@ def _draw_limit(
 
 
 def _name_limits(axes: Axes, panel: Panel) -> None:
-    """Beside the right end of each limit line, what binds there; once where lines coincide."""
-    named: set[tuple[str, float]] = set()
-    for cell in panel.cells:
-        limit = cell.median("limit_Bps")
-        if cell.link != panel.links[-1] or not limit:
-            continue
-        label = (cell.most_frequent("limit_by"), round(float(np.log10(limit)), 1))
-        if label not in named:
-            named.add(label)
-            axes.annotate(label[0], (1, limit), xycoords=axes.get_yaxis_transform(),
-                          xytext=(3, 0), textcoords="offset points", va="center", fontsize=6.5)
+    """Beside the right end of each limit line, what binds there; one label for lines that touch."""
+    to_height = (axes.transData + axes.transAxes.inverted()).transform
+    labels: list[tuple[float, list[str]]] = []  # height of the line as a share of the axes
+    ends = [(cell.median("limit_Bps"), cell.most_frequent("limit_by"))
+            for cell in panel.cells if cell.link == panel.links[-1]]
+    for limit, binding in sorted((limit, binding) for limit, binding in ends if limit):
+        height = float(to_height((panel.links[-1].rtt_s, limit))[1])
+        if not labels or height - labels[-1][0] > 0.06:
+            labels.append((height, []))
+        if binding not in labels[-1][1]:
+            labels[-1][1].append(binding)
+    for height, bindings in labels:
+        axes.annotate(",\n".join(bindings), (1, height), xycoords="axes fraction", xytext=(3, 0),
+                      textcoords="offset points", va="center", fontsize=6.5)
 
 
 def _draw_rtt(axes: Axes, panel: Panel, positions: dict[Link, float]) -> None:
@@ -191,12 +192,15 @@ def _finish(
     elif bound is Bound.RTT:
         values += [rtt for link in panel.links if (rtt := measured_rtt(panel.cells, link)) > 0]
     scale_axis(axes, "y", values)
+    absent = sum(not cell.samples(measure.column).size for cell in panel.cells)
+    if absent and axes.get_yscale() == "log":  # room for what stands there instead
+        low, high = np.log10(axes.get_ylim())
+        axes.set_ylim(10 ** (low - 0.07 * (high - low)))
     format_axis(axes.yaxis, measure.unit)
     axes.set_ylabel(measure.title)
     if panel.is_sweep:
         scale_axis(axes, "x", positions.values(), decades=1.5)
-        axes.xaxis.set_major_locator(FixedLocator(_apart(axes, sorted(positions.values()))))
-        axes.xaxis.set_minor_locator(FixedLocator(list(positions.values())))
+        _spread_x(axes, sorted(positions.values()))
         format_axis(axes.xaxis, "s")
         axes.set_xlabel("configured RTT")
     else:
@@ -211,15 +215,18 @@ def _finish(
     axes.set_title(f"{what}\n{', '.join(details)}")
 
 
-def _apart(axes: Axes, values: list[float]) -> list[float]:
-    """Those of the ascending values that can carry a label without touching the previous one."""
-    place = axes.transScale.transform
-    width = np.ptp([place((value, 1))[0] for value in values])
-    chosen = values[:1]
-    for value in values[1:]:
-        if place((value, 1))[0] - place((chosen[-1], 1))[0] > 0.1 * width:
-            chosen.append(value)
-    return chosen
+def _spread_x(axes: Axes, values: list[float]) -> None:
+    """Limits with an even margin, and labels on those of the ascending values that have room."""
+    to_scale = axes.xaxis.get_transform()
+    places = to_scale.transform(np.array(values))
+    width = float(np.ptp(places))
+    axes.set_xlim(*to_scale.inverted().transform(places[[0, -1]] + [-0.05 * width, 0.05 * width]))
+    labelled = [0]
+    for k in range(1, len(values)):
+        if places[k] - places[labelled[-1]] > 0.16 * width:
+            labelled.append(k)
+    axes.xaxis.set_major_locator(FixedLocator([values[k] for k in labelled]))
+    axes.xaxis.set_minor_locator(FixedLocator(values))
 
 
 def _bound_sentence(cells: list[Cell], bound: Bound) -> str:

@@ -67,6 +67,7 @@ class Cell:
     link: Link
     status: str  # "ok", "missing", "incomplete", or one of SEVERITY
     reason: str
+    log: str  # log_path of the first repetition that was not ok, "" without one
     planned: int  # repetitions, warm-ups not counted
     counts: dict[str, int]  # status -> repetitions, warm-ups not counted
     ok_rows: pd.DataFrame  # status ok, no warm-ups
@@ -120,7 +121,9 @@ def _cell(campaign: Campaign, planned: dict, all_rows: pd.DataFrame) -> Cell:
     counts = {str(status): int(n) for status, n in rows["status"].value_counts().items()}
     reps = 0 if pd.isna(planned["reps"]) else int(planned["reps"])
     status, reason = _status(planned, rows, counts, reps)
+    logs = rows.loc[rows["status"] != "ok", "log_path"].dropna()
     return Cell(
+        log=str(logs.iloc[0]) if len(logs) else "",
         cell_id=planned["cell_id"],
         series=campaign.series[planned["series"]],
         workload=campaign.workloads[planned["workload"]],

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from matplotlib.transforms import offset_copy
 
+from memsync_results.cells import Cell
 from memsync_results.load import Link, Series, Workload
 from memsync_results.statistics import FEWEST_FOR_INTERVAL, MedianInterval
 from memsync_results.units import quantity, rate, size
@@ -161,6 +162,11 @@ def marker_of(series: Series) -> dict[str, object]:
     edge = series.colour if series.marker in "x+" else PAPER
     return {"marker": series.marker, "color": series.colour, "markeredgecolor": edge,
             "markeredgewidth": 1.4 if series.marker in "x+" else 0.5}
+
+
+def absence(cell: Cell) -> str:
+    """What stands in a figure where a cell has no value."""
+    return {"unsupported": "n/a", "ok": "–"}.get(cell.status, cell.status)
 
 
 def draw_legend(

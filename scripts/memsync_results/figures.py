@@ -14,8 +14,8 @@ from memsync_results.against_link import Bound, draw_against_link
 from memsync_results.cells import BLACKOUT, FIRST_ACCESS, PHASES, SETTLE, THROUGHPUT, Cell
 from memsync_results.captions import how_to_read, missing_results, sentence_list
 from memsync_results.drawing import (
-    DASHED, INK, PAPER, Drawing, Files, draw_interval, format_axis, link_label, place_legend, save,
-    style,
+    DASHED, INK, PAPER, Drawing, Files, absence, draw_interval, format_axis, link_label,
+    place_legend, save, style,
 )
 from memsync_results.load import Link, Series
 from memsync_results.units import quantity
@@ -108,8 +108,7 @@ def _phase_panel(axes: Axes, cells: list[Cell], series: list[Series], link: Link
         row = series.index(cell.series)
         interval = cell.interval(BLACKOUT.column)
         if interval is None:
-            word = "n/a" if cell.status == "unsupported" else cell.status
-            axes.annotate(word, (0, row), xytext=(3, 0), textcoords="offset points", fontsize=7,
+            axes.annotate(absence(cell), (0, row), xytext=(3, 0), textcoords="offset points", fontsize=7,
                           color=cell.series.colour, va="center")
             continue
         start = 0.0
