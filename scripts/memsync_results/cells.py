@@ -4,7 +4,7 @@ Every number that a figure, a table or a verdict shows comes through `Cell.sampl
 so this is the one place that keeps failures and warm-ups out of the statistics.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -57,7 +57,7 @@ COSTS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """One planned combination and what came of it."""
 
@@ -71,6 +71,7 @@ class Cell:
     planned: int  # repetitions, warm-ups not counted
     counts: dict[str, int]  # status -> repetitions, warm-ups not counted
     ok_rows: pd.DataFrame  # status ok, no warm-ups
+    _intervals: dict[str, MedianInterval | None] = field(default_factory=dict, repr=False)
 
     @property
     def ok_count(self) -> int:
@@ -81,7 +82,10 @@ class Cell:
         return self.ok_rows[column].dropna().to_numpy(dtype=float)
 
     def interval(self, column: str) -> MedianInterval | None:
-        return median_interval(self.samples(column))
+        """The column's median and interval; computed once, for figures and tables alike."""
+        if column not in self._intervals:
+            self._intervals[column] = median_interval(self.samples(column))
+        return self._intervals[column]
 
     def median(self, column: str) -> float | None:
         samples = self.samples(column)

@@ -42,7 +42,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> Exit:
-    parser = _Parser(prog="memsync", description="Verbs that read a results directory.")
+    parser = _Parser(prog="memsync", description="Verbs that read a results directory.",
+                     epilog="example: memsync report results/reference-quick")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
     _add_verb(verbs, "plot", _plot, "draw the figures of a campaign",
               "memsync plot results/reference-quick --figure throughput",

@@ -87,6 +87,8 @@ def save(drawing: Drawing, folder: Path) -> Files:
     """Writes NAME.svg, NAME.pdf and NAME.csv; the same drawing gives the same bytes."""
     files = Files(*(folder / f"{drawing.name}.{kind}" for kind in ("svg", "pdf", "csv")))
     with style():
+        drawing.figure.draw_without_rendering()
+        drawing.figure.set_layout_engine("none")  # laid out once, for both files
         svg, pdf = io.BytesIO(), io.BytesIO()
         about = {"Title": drawing.title}
         drawing.figure.savefig(

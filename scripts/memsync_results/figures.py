@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from memsync_results.against_link import Bound, draw_against_link
 from memsync_results.cells import BLACKOUT, FIRST_ACCESS, PHASES, SETTLE, THROUGHPUT, Cell
@@ -129,7 +130,7 @@ def _phase_panel(axes: Axes, cells: list[Cell], series: list[Series], link: Link
     axes.set_yticks(range(len(series)), [one.name for one in series])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
-    axes.locator_params(axis="x", nbins=4)
+    axes.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))
     format_axis(axes.xaxis, "s")
 
 

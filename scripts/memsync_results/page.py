@@ -57,6 +57,7 @@ class Page:
     colours: dict[str, str] = field(default_factory=dict)  # "#rrggbb" -> CSS variable
 
 
+SVG_ZOOM = 1.25  # print sizes are small on a screen
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
 
@@ -155,7 +156,7 @@ def _inline_svg(picture: Picture, colours: dict[str, str]) -> str:
         svg = svg.replace(colour, f"var({variable})")
     width = re.search(r'<svg[^>]*? width="([^"]+)"', svg)
     opening = re.sub(r' (?:xmlns(?::xlink)?|version|width|height)="[^"]*"', "", svg[:svg.index(">")])
-    shown = f'style="max-width: {width[1]}"' if width else ""
+    shown = f'style="max-width: calc({SVG_ZOOM} * {width[1]})"' if width else ""
     return (f'{opening} {shown} role="img" aria-label="{html.escape(picture.title)}"'
             + svg[svg.index(">"):])
 

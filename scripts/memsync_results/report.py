@@ -12,18 +12,19 @@ import numpy as np
 from memsync_results import figures
 from memsync_results.cells import COSTS, SHOWN, Cell, Measure, cells_of
 from memsync_results.comparing import YARDSTICK, Rank, ranks
-from memsync_results.drawing import INK, PAPER, Drawing, Files, link_label, write_whole
+from memsync_results.drawing import GRID, INK, PAPER, Drawing, Files, link_label, write_whole
 from memsync_results.load import Campaign, load_campaign
 from memsync_results.page import (
     Block, Code, Heading, Page, Paragraph, Picture, Table, to_html, to_markdown,
 )
 from memsync_results.statistics import FEWEST_FOR_INTERVAL, MedianInterval
-from memsync_results.units import quantity, rate, size
+from memsync_results.units import interval, quantity, rate, size
 
 COLOURS = {
     INK: "--ink",
-    "#000000": "--ink",  # a black series must be seen on a dark page
+    "#000000": "--ink",  # a black series must be seen on a dark page; see page.css too
     PAPER: "--paper",
+    GRID: "--line",
     **{colour: f"--phase-{phase.removesuffix('_s')}"
        for phase, (colour, _) in figures.PHASE_LOOKS.items()},
 }
@@ -118,7 +119,7 @@ def _outcome(campaign: Campaign, cells: list[Cell], headline: str) -> list[Block
     if noisy:
         blocks.append(Paragraph(f"{noisy} of {len(campaign.runs)} repetitions ran under load from "
                                 "outside and are marked noisy.", "note"))
-    leaders = [ranked for ranked in ranks(cells)]
+    leaders = list(ranks(cells))
     if leaders:
         blocks.append(Table(
             f"Best median per workload and link ({YARDSTICK} is a yardstick and not ranked). "
@@ -142,7 +143,7 @@ def _leader_row(ranked: list[Rank]) -> list[str]:
         f"{first.measure.title} ({first.measure.better} is better)",
         first.cell.series.name, quantity(first.cell.median(first.measure.column), unit),
         second.cell.series.name, quantity(second.cell.median(first.measure.column), unit),
-        f"{second.factor:.3g}×", "overlap" if second.overlaps else "apart",
+        _factor(second), "overlap" if second.overlaps else "apart",
     ]
 
 
@@ -172,12 +173,13 @@ def _status_text(cell: Cell) -> str:
     return text if cell.status == "ok" else f"{text} {cell.status}"
 
 
-def _interval_text(interval: MedianInterval | None, measure: Measure) -> str:
-    if interval is None:
+def _interval_text(found: MedianInterval | None, measure: Measure) -> str:
+    """Median, and on a second line its interval; neither breaks within a line."""
+    if found is None:
         return ""
-    low, high = quantity(interval.low, measure.unit), quantity(interval.high, measure.unit)
-    star = "" if interval.is_confident else "*"
-    return f"{quantity(interval.median, measure.unit)}\n{low} – {high}{star}"
+    median, ends = interval(found.median, found.low, found.high, measure.unit)
+    star = "" if found.is_confident else "*"
+    return f"{median}{star}\n{ends}".strip().replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _pictures(campaign: Campaign, drawn: list[tuple[Drawing, Files]]) -> list[Block]:
@@ -201,22 +203,34 @@ def _program(verb: str, directory: Path) -> str:
 
 
 def _where_it_loses(cells: list[Cell]) -> list[Block]:
+    """Every cell that is behind the best of its place, as far as the intervals can tell."""
+    heading = Heading("Where it loses")
     behind = [rank for ranked in ranks(cells) for rank in ranked[1:]]
-    behind.sort(key=lambda rank: (rank.cell.series.name, -rank.factor))
+    if not behind:
+        return [heading, Paragraph("No workload and link has two series to compare.")]
+    apart = [rank for rank in behind if not rank.overlaps]
+    apart.sort(key=lambda rank: (rank.cell.series.name, -rank.factor))
     rows = [
         [rank.cell.series.name, rank.cell.workload.name, rank.cell.link.name, rank.measure.title,
          quantity(rank.cell.median(rank.measure.column), rank.measure.unit),
          rank.best.series.name, quantity(rank.best.median(rank.measure.column), rank.measure.unit),
-         f"{rank.factor:.3g}×", "overlap" if rank.overlaps else "apart"]
-        for rank in behind
+         _factor(rank)]
+        for rank in apart
     ]
-    heading = Heading("Where it loses")
-    if not rows:
-        return [heading, Paragraph("No workload and link has two series to compare.")]
-    return [heading, Table(
-        "Every cell that is not the best of its workload and link, worst first per series",
-        ["series", "workload", "link", "measure", "median", "best there", "its median",
-         "times worse", "intervals"], rows)]
+    close = len(behind) - len(apart)
+    return [
+        heading,
+        Table("Behind the best of the same workload and link, with intervals apart; worst first "
+              "per series",
+              ["series", "workload", "link", "measure", "median", "best there", "its median",
+               "times worse"], rows),
+        Paragraph(f"In {close} more places a series is behind by less than the intervals can "
+                  "tell." if close else "Nowhere else is a series behind."),
+    ]
+
+
+def _factor(rank: Rank) -> str:
+    return f"{rank.factor:.2f}×" if rank.factor < 10 else f"{rank.factor:.0f}×"
 
 
 def _without_result(cells: list[Cell]) -> list[Block]:

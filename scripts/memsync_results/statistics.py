@@ -5,6 +5,7 @@ about their distribution. SciPy computes it; this module only names what it mean
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,7 +51,12 @@ def median_interval(samples: ArrayLike) -> MedianInterval | None:
     low, high = stats.quantile_test(values, q=median, p=0.5).confidence_interval(CONFIDENCE)
     if np.isnan(low) or np.isnan(high):
         low, high = values.min(), values.max()
+    return MedianInterval(values.size, median, float(low), float(high), _coverage(values.size))
+
+
+@cache
+def _coverage(count: int) -> float:
+    """Probability that the interval of `count` samples holds the median."""
     # quantile_test drops this many order statistics on each side; none when it gave up.
-    dropped = max(int(stats.binom.ppf((1 - CONFIDENCE) / 2, values.size, 0.5)) - 1, 0)
-    coverage = 1 - 2 * float(stats.binom.cdf(dropped, values.size, 0.5))
-    return MedianInterval(int(values.size), median, float(low), float(high), coverage)
+    dropped = max(int(stats.binom.ppf((1 - CONFIDENCE) / 2, count, 0.5)) - 1, 0)
+    return 1 - 2 * float(stats.binom.cdf(dropped, count, 0.5))

@@ -22,16 +22,20 @@ def quantity(value: float | None, unit: str, digits: int = 3) -> str:
     """
     if value is None or math.isnan(value):
         return ""
-    if value == 0:
-        return f"0 {unit}".rstrip()
-    if not unit:
-        return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
-    exponent = _clamped(3 * math.floor(math.log10(abs(value)) / 3))
-    mantissa = _significant(value / 10.0**exponent, digits)
-    if abs(float(mantissa)) >= 1000 and exponent < max(_PREFIXES):  # 999.9 kB is 1 MB
-        exponent += 3
-        mantissa = _significant(value / 10.0**exponent, digits)
-    return f"{mantissa} {_PREFIXES[exponent]}{unit}"
+    exponent = _exponent(value, unit, digits)
+    return f"{_significant(value / 10.0**exponent, digits)} {_PREFIXES[exponent]}{unit}".rstrip()
+
+
+def interval(median: float, low: float, high: float, unit: str) -> tuple[str, str]:
+    """A median and its interval under one prefix: ("3.52 GB/s", "3.46 – 3.59").
+
+    The second text is empty where all three are the same number.
+    """
+    if low == median == high:
+        return quantity(median, unit), ""
+    exponent = _exponent(median, unit, 3)
+    ends = (_significant(value / 10.0**exponent, 3) for value in (low, high))
+    return quantity(median, unit), " – ".join(ends)
 
 
 def rate(bytes_per_second: float | None) -> str:
@@ -52,12 +56,19 @@ def size(region_bytes: float | None) -> str:
     return f"{whole} B" if whole < 1_000_000 else quantity(whole, "B")
 
 
-def _clamped(exponent: int) -> int:
+def _exponent(value: float, unit: str, digits: int) -> int:
+    """Which of the prefixes suits a value, after rounding: 999.9 kB is 1 MB."""
+    if value == 0 or not unit:
+        return 0
+    rounded = float(f"{abs(value):.{digits - 1}e}")
+    exponent = 3 * math.floor(math.log10(rounded) / 3)
     return min(max(exponent, min(_PREFIXES)), max(_PREFIXES))
 
 
 def _significant(value: float, digits: int) -> str:
-    """Fixed-point text with `digits` significant digits and no trailing zeros."""
+    """Fixed-point text with at least `digits` significant digits and no trailing zeros."""
+    if value == 0:
+        return "0"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     text = f"{value:.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
