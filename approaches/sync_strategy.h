@@ -132,6 +132,9 @@ struct SideSetup {
   std::span<std::byte> shared_control;
   Network* network = nullptr;            // outlives the side
   const Transport* transport = nullptr;  // for approaches that ask by RegionService
+  // Where both sides share memory (can.shares_memory): one page beside the region's, zeroed before
+  // either side opens, the same memory in both; outlives the sides. Empty otherwise.
+  std::span<std::byte> shared_control{};
   uint32_t destination_index = 0;        // which of the receivers this is
   std::function<void()> suspend_app;     // returns once this side's app has stopped writing
   std::function<void()> resume_app;      // destination: hand-over done; source: hand-over failed

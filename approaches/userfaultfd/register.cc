@@ -1,9 +1,62 @@
+#include <stdexcept>
+
 #include "approaches/registry.h"
+#include "approaches/userfaultfd/sides.h"
 
 namespace memsync {
 
 void register_userfaultfd(std::vector<const SyncStrategy*>& strategies);
 
-void register_userfaultfd(std::vector<const SyncStrategy*>& strategies) { static_cast<void>(strategies); }
+namespace userfaultfd {
+namespace {
+
+class Strategy : public SyncStrategy {
+ public:
+  const StrategyInfo& info() const noexcept override {
+    static const StrategyInfo kInfo{
+        .name = "userfaultfd",
+        .summary =
+            "pulls each page at its first touch, ahead of sequential readers; post-copy hand-over",
+        .reference =
+            "thesis, userfaultfd-based pull synchronization; Hines, Deshpande, Gopalan: "
+            "Post-Copy Live Migration (SIGOPS OSR 43.3, 2009)",
+        .can = {.source_before = Access::read_write,
+                .destination_before = Access::read,
+                .destination_after = Access::read_write,
+                .writes_reach_peer = false,
+                .tracks_writes = false,
+                .readable_before_complete = true},
+        .options = option_specs(),
+        .attachment = "userfaultfd"};
+    return kInfo;
+  }
+
+  std::vector<std::string> unmet_requirements(const Options& options) const override {
+    auto problems = Userfault::problems();
+    try {
+      settings_from(options);
+    } catch (const std::invalid_argument& problem) {
+      problems.emplace_back(problem.what());
+    }
+    return problems;
+  }
+
+  std::unique_ptr<Side> open_source(SideSetup setup) const override {
+    return std::make_unique<SourceSide>(std::move(setup));
+  }
+
+  std::unique_ptr<Side> open_destination(SideSetup setup) const override {
+    const Settings settings = setup.options == nullptr ? Settings{} : settings_from(*setup.options);
+    return std::make_unique<DestinationSide>(std::move(setup), settings);
+  }
+};
+
+}  // namespace
+}  // namespace userfaultfd
+
+void register_userfaultfd(std::vector<const SyncStrategy*>& strategies) {
+  static const userfaultfd::Strategy kStrategy;
+  strategies.push_back(&kStrategy);
+}
 
 }  // namespace memsync

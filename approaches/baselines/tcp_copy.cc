@@ -1,0 +1,226 @@
+#include "approaches/baselines/tcp_copy.h"
+
+#include <array>
+#include <cstring>
+#include <poll.h>
+#include <stdexcept>
+#include <vector>
+
+#include "lib/os/error.h"
+
+namespace memsync::tcp_copy {
+
+namespace {
+
+constexpr std::string_view kService = "tcp_copy";
+constexpr std::string_view kMagic = "MSYNCOPY";
+constexpr uint64_t kPieceBytes = 1 << 20;
+// A piece that takes longer than this has no peer any more.
+constexpr Nanoseconds kStallLimit = std::chrono::seconds(30);
+
+using Size = std::array<std::byte, 8>;
+using Header = std::array<std::byte, 16>;
+
+Size encode(uint64_t value) {
+  Size bytes;
+  for (size_t i = 0; i < bytes.size(); ++i)
+    bytes[i] = static_cast<std::byte>(value >> (56 - 8 * i));
+  return bytes;
+}
+
+uint64_t decode(std::span<const std::byte> bytes) {
+  uint64_t value = 0;
+  for (const std::byte byte : bytes) value = value << 8 | std::to_integer<uint64_t>(byte);
+  return value;
+}
+
+SideSetup checked(SideSetup setup, bool needs_memory) {
+  if (!setup.store || setup.network == nullptr)
+    throw std::invalid_argument("tcp_copy needs a store and a network");
+  const uint64_t held = needs_memory ? setup.store->mapping().size() : setup.store->size_bytes();
+  if (held != setup.geometry.size_bytes)
+    throw std::invalid_argument(
+        "tcp_copy needs a store of the region's " + std::to_string(setup.geometry.size_bytes) +
+        " bytes; this one holds " + std::to_string(held) + (needs_memory ? " in memory" : ""));
+  return setup;
+}
+
+void wait_readable(const Stream& stream) {
+  pollfd wait{stream.descriptor(), POLLIN, 0};
+  while (::poll(&wait, 1, -1) < 0)
+    if (errno != EINTR) throw_errno("waiting for the next copy");
+}
+
+// The next header; false when the peer ended the stream instead.
+bool read_header(Stream& stream, Header& header) {
+  for (;;) {
+    const iovec into{header.data(), header.size()};
+    const auto got = stream.read_some({&into, 1});
+    if (got && *got == 0) return false;
+    if (got) {
+      stream.read_all(std::span(header).subspan(*got), after(kStallLimit));
+      return true;
+    }
+    wait_readable(stream);
+  }
+}
+
+}  // namespace
+
+// --- source ------------------------------------------------------------------------------------
+
+SourceSide::SourceSide(SideSetup setup)
+    : setup_(checked(std::move(setup), false)),
+      listener_(setup_.network->listen(kService)),
+      greeter_([this] { greet(); }) {}
+
+SourceSide::~SourceSide() {
+  listener_->close();
+  MutexLock lock(mutex_);
+  if (stream_) stream_->shut_down();
+}
+
+RegionView SourceSide::region() {
+  return {.memory = setup_.store->mapping(), .path = {}};
+}
+
+void SourceSide::greet() {
+  try {
+    auto accepted = listener_->accept(Deadline::max());
+    if (!accepted) return;
+    Stream& stream = *accepted;
+    {
+      MutexLock lock(mutex_);
+      stream_ = std::move(accepted);
+    }
+    send_copy(stream);
+    MutexLock lock(mutex_);
+    first_copy_done_ = true;
+  } catch (...) {
+    MutexLock lock(mutex_);
+    failure_ = std::current_exception();
+  }
+  changed_.notify_all();
+}
+
+void SourceSide::send_copy(Stream& stream) {
+  const uint64_t size = setup_.geometry.size_bytes;
+  Header header;
+  std::memcpy(header.data(), kMagic.data(), kMagic.size());
+  const Size encoded = encode(size);
+  std::memcpy(header.data() + kMagic.size(), encoded.data(), encoded.size());
+  stream.write_all(header, after(kStallLimit));
+
+  const auto memory = setup_.store->readable_memory();
+  std::vector<std::byte> buffer(memory.empty() ? std::min(kPieceBytes, size) : 0);
+  for (uint64_t done = 0; done < size; done += kPieceBytes) {
+    const uint64_t length = std::min(kPieceBytes, size - done);
+    std::span<const std::byte> piece;
+    if (memory.empty()) {
+      setup_.store->read_at(std::span(buffer).first(length), done);
+      piece = std::span(buffer).first(length);
+    } else {
+      piece = memory.subspan(done, length);
+    }
+    stream.write_all(piece, after(kStallLimit));
+    sent_.fetch_add(length, std::memory_order_relaxed);
+  }
+  Size answer;
+  stream.read_all(answer, after(kStallLimit));
+  if (decode(answer) != size) throw_errno("the destination acknowledged another size", EPROTO);
+}
+
+Stream& SourceSide::wait_for_destination(Deadline deadline) {
+  MutexLock lock(mutex_);
+  while (!first_copy_done_ && !failure_)
+    if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout)
+      throw_errno("waiting for the destination's first copy", ETIMEDOUT);
+  if (failure_) std::rethrow_exception(failure_);
+  return *stream_;
+}
+
+std::optional<SyncReport> SourceSide::sync(Deadline deadline) {
+  const auto start = Clock::now();
+  send_copy(wait_for_destination(deadline));
+  const ChunkIndex chunks = setup_.geometry.chunk_count();
+  return SyncReport{.chunks_examined = chunks,
+                    .chunks_moved = chunks,
+                    .payload_bytes = setup_.geometry.size_bytes,
+                    .elapsed = Clock::now() - start};
+}
+
+Statistics SourceSide::statistics() const {
+  Statistics result;
+  result.payload_sent = sent_.load(std::memory_order_relaxed);
+  result.chunks_local = setup_.geometry.chunk_count();
+  return result;
+}
+
+void SourceSide::rethrow_failure() const {
+  std::exception_ptr failure;
+  {
+    MutexLock lock(mutex_);
+    failure = failure_;
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+// --- destination -------------------------------------------------------------------------------
+
+DestinationSide::DestinationSide(SideSetup setup)
+    : setup_(checked(std::move(setup), true)),
+      stream_(setup_.network->connect("source", kService, after(setup_.connect_limit))) {
+  const std::stop_callback on_stop(setup_.stop, [this] { stream_->shut_down(); });
+  Header header;
+  if (!read_header(*stream_, header)) throw_errno("receiving the first copy", ECONNRESET);
+  receive_copy(header);
+  receiver_ = std::jthread([this] { receive_copies(); });
+}
+
+DestinationSide::~DestinationSide() {
+  stream_->shut_down();
+}
+
+void DestinationSide::receive_copy(std::span<const std::byte> header) {
+  const auto memory = setup_.store->mapping();
+  if (std::memcmp(header.data(), kMagic.data(), kMagic.size()) != 0)
+    throw_errno("receiving a copy: the peer is no tcp_copy source", EPROTO);
+  if (const uint64_t size = decode(header.subspan(kMagic.size())); size != memory.size())
+    throw_errno("receiving a copy: the source's region has " + std::to_string(size) +
+                    " bytes, this one " + std::to_string(memory.size()),
+                EPROTO);
+  for (uint64_t done = 0; done < memory.size(); done += kPieceBytes) {
+    const auto piece = memory.subspan(done, std::min(kPieceBytes, memory.size() - done));
+    stream_->read_all(piece, after(kStallLimit));
+    received_.fetch_add(piece.size(), std::memory_order_release);
+  }
+  stream_->write_all(encode(memory.size()), after(kStallLimit));
+}
+
+void DestinationSide::receive_copies() {
+  try {
+    Header header;
+    while (read_header(*stream_, header)) receive_copy(header);
+  } catch (...) {
+    MutexLock lock(mutex_);
+    failure_ = std::current_exception();
+  }
+}
+
+Statistics DestinationSide::statistics() const {
+  Statistics result;
+  result.payload_received = received_.load(std::memory_order_acquire);
+  result.chunks_local = setup_.geometry.chunk_count();
+  return result;
+}
+
+void DestinationSide::rethrow_failure() const {
+  std::exception_ptr failure;
+  {
+    MutexLock lock(mutex_);
+    failure = failure_;
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace memsync::tcp_copy

@@ -1,0 +1,68 @@
+// The honest rival: the whole region over one stream, by the plainest fast socket code.
+//
+//   source                                  destination
+//   ── "MSYNCOPY" size:u64be ── bytes ──▶   straight into the store's memory
+//   ◀─────────── size:u64be ───────────     all of it is there
+//
+// Once at the opening, and again at each sync().
+#pragma once
+
+#include <atomic>
+#include <exception>
+#include <memory>
+#include <thread>
+
+#include "approaches/sync_strategy.h"
+#include "lib/os/mutex.h"
+
+namespace memsync::tcp_copy {
+
+// Sends the store to the destination that connects. Threads: as Side.
+class SourceSide : public Side {
+ public:
+  explicit SourceSide(SideSetup setup);
+  ~SourceSide() override;
+  RegionView region() override;
+  std::optional<SyncReport> sync(Deadline deadline) override;
+  Statistics statistics() const override;
+  void rethrow_failure() const override;
+
+ private:
+  void greet();  // takes the one connection and sends the first copy
+  void send_copy(Stream& stream);
+  Stream& wait_for_destination(Deadline deadline);
+
+  const SideSetup setup_;
+  const std::unique_ptr<Listener> listener_;
+  mutable Mutex mutex_;
+  Condition changed_;
+  std::unique_ptr<Stream> stream_ GUARDED_BY(mutex_);
+  bool first_copy_done_ GUARDED_BY(mutex_) = false;
+  std::exception_ptr failure_ GUARDED_BY(mutex_);
+  std::atomic<uint64_t> sent_{0};
+  std::jthread greeter_;
+};
+
+// Has every byte when it has been constructed; later copies come in the background.
+class DestinationSide : public Side {
+ public:
+  explicit DestinationSide(SideSetup setup);
+  ~DestinationSide() override;
+  RegionView region() override { return {.memory = setup_.store->mapping(), .path = {}}; }
+  std::optional<SyncReport> sync(Deadline) override { return std::nullopt; }
+  Statistics statistics() const override;
+  void rethrow_failure() const override;
+
+ private:
+  void receive_copies();
+  void receive_copy(std::span<const std::byte> header);
+
+  const SideSetup setup_;
+  const std::unique_ptr<Stream> stream_;
+  std::atomic<uint64_t> received_{0};
+  mutable Mutex mutex_;
+  std::exception_ptr failure_ GUARDED_BY(mutex_);
+  std::jthread receiver_;
+};
+
+}  // namespace memsync::tcp_copy

@@ -1,0 +1,262 @@
+#include "approaches/userfaultfd/pager.h"
+
+#include <algorithm>
+#include <array>
+#include <poll.h>
+
+#include "lib/os/error.h"
+
+namespace memsync::userfaultfd {
+
+namespace {
+// One answer on the wire should not keep a demand waiting for long.
+constexpr uint64_t kBackgroundBytes = 64 << 10;
+// A run starts with this much: little enough to be wasted, enough to see whether it pays.
+constexpr uint64_t kFirstRunBytes = 256 << 10;
+
+uint64_t units_in(const Geometry& geometry, const Settings& settings) {
+  return (geometry.size_bytes - 1) / settings.unit_bytes + 1;
+}
+}  // namespace
+
+Pager::Pager(RegionMemory& memory, const Geometry& geometry, const Settings& settings,
+             RegionService& source)
+    : memory_(memory),
+      geometry_(geometry),
+      settings_(settings),
+      source_(source),
+      background_bytes_(std::max(settings.unit_bytes, kBackgroundBytes)),
+      units_(units_in(geometry, settings), State::missing),
+      unresolved_(units_.size()),
+      read_ahead_(units_.size(), std::max<uint64_t>(kFirstRunBytes / settings.unit_bytes, 2)),
+      handler_([this](std::stop_token stop) { handle_faults(stop); }) {}
+
+Pager::~Pager() {
+  stop();
+}
+
+void Pager::stop() noexcept {
+  {
+    MutexLock lock(mutex_);
+    if (stopped_) return;
+    stopped_ = true;
+  }
+  handler_.request_stop();
+  signal_event(wake_up_);
+  if (handler_.joinable()) handler_.join();
+  MutexLock placing(placing_);
+  bool whole = false;
+  {
+    MutexLock lock(mutex_);
+    whole = unresolved_ == 0;
+  }
+  if (!whole) memory_.make_unreadable();
+}
+
+ByteRange Pager::range_of(UnitIndex first, UnitIndex count) const {
+  const uint64_t start = first * settings_.unit_bytes;
+  return {start, std::min(count * settings_.unit_bytes, geometry_.size_bytes - start)};
+}
+
+// --- faults ------------------------------------------------------------------------------------
+
+void Pager::handle_faults(std::stop_token stop) {
+  try {
+    std::array<pollfd, 2> waits{
+        {{memory_.descriptor().get(), POLLIN, 0}, {wake_up_.get(), POLLIN, 0}}};
+    while (!stop.stop_requested()) {
+      if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR)
+        throw_errno("waiting for page faults");
+      std::array<uint64_t, 32> offsets;
+      // Until none is left: under load the next faults are there before poll(2) would say so.
+      while (const size_t count = memory_.take_faults(offsets)) {
+        Plan plan;
+        {
+          MutexLock lock(mutex_);
+          const auto now = Clock::now();
+          for (const uint64_t offset : std::span(offsets).first(count))
+            note_fault(offset, now, plan);
+        }
+        carry_out(plan);
+        refill();
+        if (stop.stop_requested()) return;
+      }
+    }
+  } catch (...) {
+    give_up(std::current_exception());
+  }
+}
+
+void Pager::note_fault(uint64_t offset, Clock::time_point now, Plan& plan) {
+  ++faults_;
+  const UnitIndex unit = unit_of(offset);
+  switch (units_[unit]) {
+    case State::present:
+    case State::lost:
+      plan.stale.push_back(offset);
+      return;
+    case State::missing:
+      waiting_.emplace(unit, now);
+      if (!held_) demand_unit(unit, plan);
+      break;
+    case State::background:
+      waiting_.emplace(unit, now);
+      // The late duplicate of a promoted unit finds its pages present and is dropped.
+      if (is_far_back(unit)) demand_unit(unit, plan);
+      break;
+    case State::demand:
+      waiting_.emplace(unit, now);
+      break;
+  }
+  if (settings_.prefetch == Prefetch::window) read_ahead_.fault_at(unit);
+}
+
+// Whether a unit that is on its way as read-ahead has more before it than the link holds: then
+// asking again, ahead of the queue, is faster than waiting.
+bool Pager::is_far_back(UnitIndex unit) const {
+  const uint64_t near = std::max(link_.bandwidth_delay_bytes(), 4 * background_bytes_);
+  for (const Request& request : requests_)
+    if (request.range.length != 0 && request.urgency == Urgency::background &&
+        request.generation == generation_ && unit_of(request.range.offset) <= unit &&
+        unit <= unit_of(request.range.offset + request.range.length - 1))
+      return request.queued_behind > background_answered_ + near;
+  return true;
+}
+
+void Pager::demand(ByteRange range, Kind kind, Deadline deadline, Plan& plan) {
+  plan.demands.push_back({{new_request(range, kind, Urgency::demand)}, deadline});
+}
+
+void Pager::demand_unit(UnitIndex unit, Plan& plan) {
+  units_[unit] = State::demand;
+  const auto waiting = waiting_.find(unit);
+  const auto since = waiting == waiting_.end() ? Clock::now() : waiting->second;
+  demand(range_of(unit, 1), Kind::units, since + settings_.deadline, plan);
+}
+
+void Pager::carry_out(Plan& plan) {
+  if (!plan.poison.empty()) {
+    MutexLock placing(placing_);
+    for (const ByteRange& range : plan.poison) memory_.poison(range);
+  }
+  for (const uint64_t offset : plan.stale) look_again(offset);
+  for (const Reads& reads : plan.demands)
+    source_.start_reads(reads.requests, Urgency::demand, reads.deadline, *this);
+}
+
+// A fault in a unit that is there: it was answered between the fault and its report, or the
+// application has dropped the page since (madvise(2)), which then comes from the source again.
+void Pager::look_again(uint64_t offset) {
+  if (memory_.is_populated(offset)) {
+    memory_.wake(offset);
+    return;
+  }
+  const ByteRange page{offset, std::min(page_bytes(), geometry_.size_bytes - offset)};
+  Plan plan;
+  {
+    MutexLock lock(mutex_);
+    if (units_[unit_of(offset)] == State::lost)
+      plan.poison.push_back(page);
+    else
+      demand(page, Kind::again, after(settings_.deadline), plan);
+  }
+  carry_out(plan);
+}
+
+// --- a change of owner -------------------------------------------------------------------------
+
+void Pager::hold() {
+  MutexLock lock(mutex_);
+  held_ = true;
+}
+
+void Pager::go_on(Pages pages) {
+  Plan plan;
+  {
+    MutexLock placing(placing_);
+    MutexLock lock(mutex_);
+    if (pages == Pages::drop) {
+      if (!lost_.empty())
+        throw_errno("taking over a region of which bytes were lost, the first at offset " +
+                        std::to_string(lost_.front().offset),
+                    EIO);
+      ++generation_;
+      std::fill(units_.begin(), units_.end(), State::missing);
+      unresolved_ = units_.size();
+      pieces_.clear();
+      memory_.drop_all();
+    }
+    held_ = false;
+    for (const auto& [unit, since] : waiting_)
+      if (units_[unit] == State::missing) demand_unit(unit, plan);
+  }
+  carry_out(plan);
+}
+
+void Pager::pull_everything(Deadline deadline, std::stop_token stop) {
+  {
+    MutexLock lock(mutex_);
+    settle_cursor_ = 0;
+  }
+  refill();
+  const std::stop_callback on_stop(stop, [this] {
+    MutexLock lock(mutex_);
+    changed_.notify_all();
+  });
+  MutexLock lock(mutex_);
+  while (unresolved_ != 0 && !given_up_ && !stop.stop_requested())
+    if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout) break;
+  settle_cursor_.reset();
+  if (unresolved_ == 0 || given_up_) return;
+  throw_errno("bringing the rest of the region: " + std::to_string(unresolved_) + " of " +
+                  std::to_string(units_.size()) + " units are still at the source",
+              stop.stop_requested() ? ECANCELED : ETIMEDOUT);
+}
+
+// --- what others ask ---------------------------------------------------------------------------
+
+std::vector<ByteRange> Pager::lost() const {
+  MutexLock lock(mutex_);
+  return lost_;
+}
+
+Statistics Pager::statistics() const {
+  MutexLock lock(mutex_);
+  Statistics result;
+  result.payload_received = received_;
+  result.faults = faults_;
+  result.window_bytes = most_in_flight_;
+  if (settings_.prefetch == Prefetch::window)
+    result.chunks_prefetched = (prefetched_ + geometry_.chunk_bytes - 1) / geometry_.chunk_bytes;
+  uint64_t local = 0;
+  for (ChunkIndex chunk = 0; chunk < geometry_.chunk_count(); ++chunk) {
+    const uint64_t start = geometry_.chunk_start(chunk);
+    const auto first = units_.begin() + static_cast<std::ptrdiff_t>(unit_of(start));
+    const auto last = units_.begin() + static_cast<std::ptrdiff_t>(
+                                           unit_of(start + geometry_.chunk_length(chunk) - 1));
+    local +=
+        std::all_of(first, last + 1, [](State state) { return state == State::present; }) ? 1 : 0;
+  }
+  result.chunks_local = local;
+  return result;
+}
+
+void Pager::rethrow_failure() const {
+  std::exception_ptr failure;
+  {
+    MutexLock lock(mutex_);
+    failure = failure_;
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+// Nothing works any more (no memory, a broken descriptor): nobody may sleep for ever.
+void Pager::give_up(std::exception_ptr failure) noexcept {
+  memory_.make_unreadable();
+  MutexLock lock(mutex_);
+  if (!failure_) failure_ = failure;
+  given_up_ = true;
+  changed_.notify_all();
+}
+
+}  // namespace memsync::userfaultfd

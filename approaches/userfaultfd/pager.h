@@ -1,0 +1,161 @@
+// Brings the region's pages from the source: at once where a thread waits, ahead where it pays.
+//
+//   application threads        handler thread              the service's thread
+//   touch a missing page ───▶ take_faults()
+//        (asleep)             start_reads(demand) ───────▶ request … answer
+//                             start_reads(background)      completed(): UFFDIO_COPY
+//   go on ◀──────────────────────────────────────────────  wakes the thread; asks for more
+#pragma once
+
+#include <deque>
+#include <exception>
+#include <map>
+#include <optional>
+#include <stop_token>
+#include <thread>
+#include <vector>
+
+#include "approaches/sync_strategy.h"
+#include "approaches/userfaultfd/link_estimate.h"
+#include "approaches/userfaultfd/read_ahead.h"
+#include "approaches/userfaultfd/region_memory.h"
+#include "approaches/userfaultfd/settings.h"
+#include "lib/os/mapping.h"
+#include "lib/os/mutex.h"
+#include "lib/transport/region_service.h"
+
+namespace memsync::userfaultfd {
+
+// The region is asked for in units; a unit is missing, requested, present or lost. Bytes that can't
+// be had are poisoned: who touches them gets SIGBUS, and rethrow_failure() names the first of them.
+//
+// Threads: every member from any thread, but stop(), hold(), go_on() and pull_everything() from
+// one. Lock order: placing_, then mutex_. No request is started with either held.
+class Pager : public CompletionSink {
+ public:
+  // `memory` and `source` outlive this. After stop(), `source` is destroyed before this is, so that
+  // no answer can come to nobody.
+  Pager(RegionMemory& memory, const Geometry& geometry, const Settings& settings,
+        RegionService& source);
+  ~Pager() override;
+
+  // No fault is answered any more; waiting threads get SIGBUS unless every page is present.
+  void stop() noexcept;
+
+  // Around a change of owner: faults wait unanswered from hold() until go_on().
+  enum class Pages : uint8_t { keep, drop };
+  void hold();
+  // drop: everything that came before is forgotten and asked for again when it is touched; throws,
+  // and changes nothing, when bytes have been lost.
+  void go_on(Pages pages);
+
+  // Returns once no unit is missing or requested: each is present or lost. Throws ETIMEDOUT, or
+  // ECANCELED when stopped; it may be called again.
+  void pull_everything(Deadline deadline, std::stop_token stop);
+
+  std::vector<ByteRange> lost() const;  // in the order of their loss
+  Statistics statistics() const;
+  void rethrow_failure() const;
+
+  void completed(std::span<Completion> done) noexcept override;
+
+ private:
+  enum class State : uint8_t { missing, background, demand, present, lost };
+  enum class Kind : uint8_t {
+    units,  // whole units
+    piece,  // one page of a unit whose whole could not be had
+    again,  // a page that the application had dropped
+  };
+  struct Request {
+    Mapping staging;
+    ByteRange range;
+    Kind kind = Kind::units;
+    Urgency urgency = Urgency::demand;
+    uint64_t generation = 0;
+    uint64_t queued_behind = 0;  // background bytes asked for before this
+    Clock::time_point asked{};
+  };
+  struct Reads {
+    std::vector<ReadRequest> requests;
+    Deadline deadline{};
+  };
+  // What is decided under the lock and done without it.
+  struct Plan {
+    std::vector<Reads> demands;
+    std::vector<ByteRange> poison;
+    std::vector<uint64_t> stale;  // offsets of faults in units that are not missing
+  };
+
+  void handle_faults(std::stop_token stop);
+  void note_fault(uint64_t offset, Clock::time_point now, Plan& plan) REQUIRES(mutex_);
+  bool is_far_back(UnitIndex unit) const REQUIRES(mutex_);
+  void demand(ByteRange range, Kind kind, Deadline deadline, Plan& plan) REQUIRES(mutex_);
+  void demand_unit(UnitIndex unit, Plan& plan) REQUIRES(mutex_);
+  void carry_out(Plan& plan);
+  void look_again(uint64_t offset);
+
+  void land(uint64_t tag, Plan& plan);
+  void note_landed(const Request& request) REQUIRES(mutex_);
+  void note_failed(const Request& request, std::error_code error, Plan& plan) REQUIRES(mutex_);
+  void unit_failed(UnitIndex unit, const Request& request, std::error_code error, Plan& plan)
+      REQUIRES(mutex_);
+  void lose(ByteRange range, std::error_code error, Plan& plan) REQUIRES(mutex_);
+  void put_back(UnitIndex unit) REQUIRES(mutex_);
+  void piece_done(UnitIndex unit) REQUIRES(mutex_);
+  void resolve(UnitIndex unit, State state) REQUIRES(mutex_);
+
+  void refill();
+  std::vector<ReadRequest> plan_background() REQUIRES(mutex_);
+  std::optional<UnitIndex> next_background_unit() REQUIRES(mutex_);
+  uint64_t window_limit() const REQUIRES(mutex_);
+
+  ReadRequest new_request(ByteRange range, Kind kind, Urgency urgency) REQUIRES(mutex_);
+  void free_request(uint64_t tag) REQUIRES(mutex_);
+  void give_up(std::exception_ptr failure) noexcept;
+
+  UnitIndex unit_of(uint64_t offset) const { return offset / settings_.unit_bytes; }
+  ByteRange range_of(UnitIndex first, UnitIndex count) const;
+
+  RegionMemory& memory_;
+  const Geometry geometry_;
+  const Settings settings_;
+  RegionService& source_;
+  const uint64_t background_bytes_;  // one read-ahead request
+  const FileDescriptor wake_up_ = FileDescriptor::event();
+
+  // Held while pages are placed, poisoned or dropped: no answer of before a drop lands after it.
+  Mutex placing_;
+  mutable Mutex mutex_;
+  Condition changed_;
+  std::vector<State> units_ GUARDED_BY(mutex_);
+  UnitIndex unresolved_ GUARDED_BY(mutex_);  // units that are neither present nor lost
+  std::map<UnitIndex, Clock::time_point> waiting_ GUARDED_BY(mutex_);  // first fault of each
+  std::map<UnitIndex, uint64_t> pieces_ GUARDED_BY(mutex_);            // still out, per unit
+  std::deque<Request> requests_ GUARDED_BY(mutex_);                    // indexed by tag
+  std::vector<uint64_t> free_tags_ GUARDED_BY(mutex_);  // the hottest staging memory last
+  uint64_t generation_ GUARDED_BY(mutex_) = 0;
+  bool held_ GUARDED_BY(mutex_) = false;
+  bool stopped_ GUARDED_BY(mutex_) = false;
+  bool given_up_ GUARDED_BY(mutex_) = false;  // the memory has been made unreadable
+
+  ReadAhead read_ahead_ GUARDED_BY(mutex_);
+  LinkEstimate link_ GUARDED_BY(mutex_);
+  std::optional<UnitIndex> pending_ GUARDED_BY(mutex_);  // taken, but not asked for yet
+  std::optional<UnitIndex> settle_cursor_ GUARDED_BY(mutex_);
+  bool refilling_ GUARDED_BY(mutex_) = false;
+  bool refill_again_ GUARDED_BY(mutex_) = false;
+
+  uint64_t background_asked_ GUARDED_BY(mutex_) = 0;     // bytes, ever
+  uint64_t background_answered_ GUARDED_BY(mutex_) = 0;  // bytes, ever
+  uint64_t in_flight_ GUARDED_BY(mutex_) = 0;            // bytes, demand too
+  uint64_t most_in_flight_ GUARDED_BY(mutex_) = 0;
+  uint64_t faults_ GUARDED_BY(mutex_) = 0;
+  uint64_t received_ GUARDED_BY(mutex_) = 0;
+  uint64_t prefetched_ GUARDED_BY(mutex_) = 0;  // bytes
+  std::vector<ByteRange> lost_ GUARDED_BY(mutex_);
+  std::exception_ptr failure_ GUARDED_BY(mutex_);
+
+  std::jthread handler_;  // last member: joined before anything it uses goes
+};
+
+}  // namespace memsync::userfaultfd
