@@ -128,8 +128,6 @@ struct SideSetup {
   RegionId region;
   const Options* options = nullptr;      // outlives the side
   std::unique_ptr<Backend> store;        // source: the bytes; destination: where they land
-  // Where can.shares_memory: one page, zeroed, that both sides see beside the region; else empty.
-  std::span<std::byte> shared_control;
   Network* network = nullptr;            // outlives the side
   const Transport* transport = nullptr;  // for approaches that ask by RegionService
   // Where both sides share memory (can.shares_memory): one page beside the region's, zeroed before
