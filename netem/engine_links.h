@@ -1,16 +1,17 @@
 // The three kinds of link, and what they share. Made by make_link(); nobody else needs them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "netem/link.h"
+#include "netem/root_queue.h"
 #include "netem/topology.h"
-#include "netem/wire_counter.h"
 
 namespace memsync {
 
-// A topology whose middle has a qdisc on each of its devices; the base of every engine.
+// A topology whose devices are counted; the base of every engine.
 class TopologyLink : public Link {
  public:
   const NetworkNamespace& source() const noexcept override { return topology_.source(); }
@@ -24,24 +25,27 @@ class TopologyLink : public Link {
   void check_alive() override {}
 
  protected:
-  // `qdisc`: kind and options of the root qdisc of the middle's two devices.
-  TopologyLink(const LinkSetup& setup, const std::string& qdisc);
+  // `prepare_middle`: as in TopologySetup. The engine still has to give the middle's devices their
+  // root qdiscs.
+  explicit TopologyLink(const LinkSetup& setup,
+                        std::function<std::string(const NetworkNamespace&)> prepare_middle = {});
   const LinkSetup& setup() const noexcept { return setup_; }
   const NetworkNamespace& middle() const noexcept { return topology_.middle(); }
-  // Changes or adds (`verb`) both of the middle's root qdiscs.
-  void set_qdiscs(const std::string& verb, const std::string& qdisc);
+  RootQueue& to_source() noexcept { return to_source_; }
+  RootQueue& to_destination() noexcept { return to_destination_; }
 
  private:
-  struct Counters {
-    WireCounter source_out;
-    WireCounter destination_out;
-    WireCounter source_in;  // what the middle sends to the source
-    IpPacketCounter source_packets;
-  };
   const LinkSetup setup_;
   const Topology topology_;
-  std::unique_ptr<const Counters> counters_;  // made when the qdiscs are there
+  RootQueue from_source_;  // of the hosts' devices,
+  RootQueue from_destination_;
+  RootQueue to_source_;  // of the middle's
+  RootQueue to_destination_;
+  const IpPacketCounter source_packets_;
 };
+
+// Packets, superpackets included: more than any window that fits into the sockets' buffers.
+inline constexpr uint32_t kAmpleQueue = 100'000;
 
 std::unique_ptr<Link> make_plain_link(const LinkSetup& setup);
 std::unique_ptr<Link> make_tun_link(const LinkSetup& setup);

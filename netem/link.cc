@@ -10,10 +10,11 @@ namespace memsync {
 namespace {
 
 constexpr uint64_t kEthernetHeaderBytes = 14;
-constexpr const char* kPlainQueue = "pfifo limit 100000";
 
-TopologySetup topology_setup(const LinkSetup& setup) {
+TopologySetup topology_setup(const LinkSetup& setup,
+                             std::function<std::string(const NetworkNamespace&)> prepare_middle) {
   TopologySetup topology;
+  topology.prepare_middle = std::move(prepare_middle);
   topology.congestion_control = setup.congestion_control;
   topology.max_segments = max_segments_of(setup.shape);
   // Half of a buffer's memory is what a packet costs the kernel, so twice two BDP.
@@ -27,34 +28,37 @@ TopologySetup topology_setup(const LinkSetup& setup) {
 // Engine `none`: the middle only forwards.
 class PlainLink : public TopologyLink {
  public:
-  explicit PlainLink(const LinkSetup& setup) : TopologyLink(setup, kPlainQueue) {}
-  // A queue without room drops everything, unseen by the senders.
-  void set_cut(bool cut) override { set_qdiscs("change", cut ? "pfifo limit 0" : kPlainQueue); }
+  explicit PlainLink(const LinkSetup& setup) : TopologyLink(setup) {
+    to_source().add_pfifo(kAmpleQueue);
+    to_destination().add_pfifo(kAmpleQueue);
+  }
+  void set_cut(bool cut) override {
+    to_source().change_pfifo(cut ? 0 : kAmpleQueue);
+    to_destination().change_pfifo(cut ? 0 : kAmpleQueue);
+  }
 };
 
 }  // namespace
 
-TopologyLink::TopologyLink(const LinkSetup& setup, const std::string& qdisc)
-    : setup_(setup), topology_(topology_setup(setup)) {
-  set_qdiscs("add", qdisc);
-  counters_ = std::make_unique<const Counters>(
-      Counters{WireCounter(source(), "eth0"), WireCounter(destination(), "eth0"),
-               WireCounter(middle(), "source"), IpPacketCounter(source())});
-}
-
-void TopologyLink::set_qdiscs(const std::string& verb, const std::string& qdisc) {
-  run_batch("tc",
-            "qdisc " + verb + " dev source root " + qdisc + "\n" + "qdisc " + verb +
-                " dev destination root " + qdisc + "\n",
-            middle());
+TopologyLink::TopologyLink(const LinkSetup& setup,
+                           std::function<std::string(const NetworkNamespace&)> prepare_middle)
+    : setup_(setup),
+      topology_(topology_setup(setup, std::move(prepare_middle))),
+      from_source_(source(), "eth0"),
+      from_destination_(destination(), "eth0"),
+      to_source_(middle(), "source"),
+      to_destination_(middle(), "destination"),
+      source_packets_(source()) {
+  from_source_.add_pfifo(kAmpleQueue);
+  from_destination_.add_pfifo(kAmpleQueue);
 }
 
 WireCounters TopologyLink::counters() const {
-  const QdiscCount sent = counters_->source_out.read();
-  const QdiscCount received = counters_->source_in.read();
+  const QdiscCount sent = from_source_.read();
+  const QdiscCount received = to_source_.read();
   // What comes out of a TUN device carries a segment count that only the receiver knows.
   const uint64_t received_packets =
-      engine() == LinkEngine::tun ? counters_->source_packets.read() : received.packets;
+      engine() == LinkEngine::tun ? source_packets_.read() : received.packets;
   return {.sent_bytes = sent.bytes - kEthernetHeaderBytes * sent.packets,
           .received_bytes = received.bytes - kEthernetHeaderBytes * received_packets,
           .packets = sent.packets + received_packets};

@@ -10,13 +10,22 @@ namespace {
 
 class TcLink : public TopologyLink {
  public:
-  explicit TcLink(const LinkSetup& setup) : TopologyLink(setup, netem_options(setup.shape)) {}
+  explicit TcLink(const LinkSetup& setup) : TopologyLink(setup) { set_netem("add", setup.shape); }
 
   // What is already in the delay line still arrives: up to half a round trip of it.
   void set_cut(bool cut) override {
     LinkShape shape = setup().shape;
     if (cut) shape.loss_ratio = 1;
-    set_qdiscs("change", netem_options(shape));
+    set_netem("change", shape);
+  }
+
+ private:
+  void set_netem(const std::string& verb, const LinkShape& shape) {
+    const std::string options = netem_options(shape) + "\n";
+    run_batch("tc",
+              "qdisc " + verb + " dev source root " + options + "qdisc " + verb +
+                  " dev destination root " + options,
+              middle());
   }
 };
 

@@ -92,11 +92,11 @@ Topology::Topology(const TopologySetup& setup)
   set_sysctls(source_, host);
   set_sysctls(destination_, host);
   set_sysctls(middle_, router);
-  run_batch("ip", middle_commands(source_, destination_), middle_);
+  std::string commands = middle_commands(source_, destination_);
+  if (setup.prepare_middle) commands += setup.prepare_middle(middle_);
+  run_batch("ip", commands, middle_);
   run_batch("ip", host_commands("0", "1", setup), source_);
   run_batch("ip", host_commands("1", "0", setup), destination_);
-  run_batch("tc", "qdisc add dev eth0 root pfifo limit 100000\n", source_);
-  run_batch("tc", "qdisc add dev eth0 root pfifo limit 100000\n", destination_);
 }
 
 }  // namespace memsync

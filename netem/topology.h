@@ -4,28 +4,28 @@
 //   10.77.1.2 eth0 :destination
 #pragma once
 
-#include <optional>
+#include <functional>
 #include <string>
 
 #include "lib/os/network_namespace.h"
 #include "lib/os/process.h"
 #include "netem/link.h"
-#include "netem/wire_counter.h"
 
 namespace memsync {
 
 inline constexpr const char* kSourceAddress = "10.77.0.2";
 inline constexpr const char* kDestinationAddress = "10.77.1.2";
 
-// Whether TCP and UDP may hand superpackets to the hosts' devices.
 struct TopologySetup {
   std::string congestion_control = "cubic";
   uint64_t socket_buffer_bytes = 16 << 20;  // maximum of tcp_rmem and tcp_wmem in the hosts
   unsigned max_segments = 0;  // of a superpacket; 1: none; 0: the kernel's own maximum
+  // Makes an engine's own devices in the middle; returns further commands for ip(8) there.
+  std::function<std::string(const NetworkNamespace& middle)> prepare_middle{};
 };
 
-// Everything that does not depend on the engine. Each host's eth0 has a pfifo at its root, which
-// counts what is sent; what the middle's devices have at theirs is the engine's affair.
+// Everything that does not depend on the engine. What the devices have as their
+// root qdisc is the affair of others.
 // Neighbours are permanent and IPv6 is off, so that no packet but the hosts' own is counted.
 // Threads: one caller.
 class Topology {

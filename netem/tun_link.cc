@@ -43,15 +43,39 @@ std::vector<std::string> emulator_arguments(const LinkSetup& setup) {
           "seed=" + std::to_string(setup.seed != 0 ? setup.seed : std::random_device()())};
 }
 
+// The kernel's ends are devices of the middle, ours go to the emulator.
+struct TunPair {
+  FileDescriptor source;
+  FileDescriptor destination;
+};
+
+// Makes the devices; returns the commands that route what comes from the hosts into them.
+std::string make_tun_pair(const NetworkNamespace& middle, const LinkShape& shape, TunPair& pair) {
+  // Lost packets are lost one by one, so the kernel cuts superpackets up before they come here.
+  const Offloads offloads = shape.loss_ratio > 0 ? Offloads::off : Offloads::on;
+  middle.run([&] {
+    pair.source = make_tun_device("tun-source", offloads);
+    pair.destination = make_tun_device("tun-dest", offloads);
+  });
+  // The device's own queue only bridges the emulator's waking up: the shape's queue is in there.
+  return "link set tun-source up txqueuelen 10000\n"
+         "link set tun-dest up txqueuelen 10000\n"
+         "route add default dev tun-source table 100\n"
+         "route add default dev tun-dest table 101\n"
+         "rule add iif source table 100\n"
+         "rule add iif destination table 101\n";
+}
+
 class TunLink : public TopologyLink {
  public:
-  explicit TunLink(const LinkSetup& setup);
+  // `devices` is filled and lives until the emulator has its copies.
+  TunLink(const LinkSetup& setup, TunPair&& devices);
   Nanoseconds engine_cpu() const override;
   void set_cut(bool cut) override { request(cut ? kCutRequest : kMendRequest); }
   void check_alive() override;
 
  private:
-  Process start_emulator();
+  Process start_emulator(const TunPair& devices);
   void request(char what);
   void await(char answer);
 
@@ -59,34 +83,24 @@ class TunLink : public TopologyLink {
   Process process_;
 };
 
-TunLink::TunLink(const LinkSetup& setup)
-    : TopologyLink(setup, "pfifo limit 100000"), process_(start_emulator()) {
+TunLink::TunLink(const LinkSetup& setup, TunPair&& devices)
+    : TopologyLink(setup,
+                   [&](const NetworkNamespace& middle) {
+                     return make_tun_pair(middle, setup.shape, devices);
+                   }),
+      process_(start_emulator(devices)) {
+  to_source().add_pfifo(kAmpleQueue);
+  to_destination().add_pfifo(kAmpleQueue);
   await(kReadyNotice);
 }
 
-Process TunLink::start_emulator() {
-  // Lost packets are lost one by one, so the kernel cuts superpackets up before they come here.
-  const Offloads offloads = setup().shape.loss_ratio > 0 ? Offloads::off : Offloads::on;
-  FileDescriptor source_side;
-  FileDescriptor destination_side;
-  middle().run([&] {
-    source_side = make_tun_device("tun-source", offloads);
-    destination_side = make_tun_device("tun-dest", offloads);
-  });
-  // The device's own queue only bridges the emulator's waking up: the shape's queue is in there.
-  run_batch("ip",
-            "link set tun-source up txqueuelen 10000\n"
-            "link set tun-dest up txqueuelen 10000\n"
-            "route add default dev tun-source table 100\n"
-            "route add default dev tun-dest table 101\n"
-            "rule add iif source table 100\n"
-            "rule add iif destination table 101\n",
-            middle());
+Process TunLink::start_emulator(const TunPair& devices) {
   auto [ours, theirs] = FileDescriptor::socket_pair();
   control_ = std::move(ours);
   ProcessSetup process;
   process.arguments = emulator_arguments(setup());
-  process.descriptors = {{source_side.get(), 3}, {destination_side.get(), 4}, {theirs.get(), 5}};
+  process.descriptors = {
+      {devices.source.get(), 3}, {devices.destination.get(), 4}, {theirs.get(), 5}};
   process.cpu = setup().cpu;
   return Process::start(process);
 }
@@ -126,7 +140,7 @@ void TunLink::check_alive() {
 }  // namespace
 
 std::unique_ptr<Link> make_tun_link(const LinkSetup& setup) {
-  return std::make_unique<TunLink>(setup);
+  return std::make_unique<TunLink>(setup, TunPair{});
 }
 
 }  // namespace memsync

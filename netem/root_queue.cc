@@ -1,4 +1,4 @@
-#include "netem/wire_counter.h"
+#include "netem/root_queue.h"
 
 #include <algorithm>
 #include <array>
@@ -24,6 +24,16 @@ struct QdiscRequest {
   nlmsghdr header{};
   tcmsg body{};
 };
+
+struct PfifoRequest {
+  nlmsghdr header{};
+  tcmsg body{};
+  rtattr kind_header{};
+  char kind[8] = "pfifo";
+  rtattr options_header{};
+  tc_fifo_qopt options{};
+};
+static_assert(sizeof(PfifoRequest) == NLMSG_LENGTH(sizeof(tcmsg)) + 4 + 8 + 4 + 4);
 
 // The statistics of the root qdisc of device `index`, when this message is about it.
 std::optional<QdiscCount> root_count(nlmsghdr* message, int index) {
@@ -51,7 +61,7 @@ std::optional<QdiscCount> root_count(nlmsghdr* message, int index) {
 
 }  // namespace
 
-WireCounter::WireCounter(const NetworkNamespace& network, const std::string& name) : name_(name) {
+RootQueue::RootQueue(const NetworkNamespace& network, const std::string& name) : name_(name) {
   network.run([&] {
     socket_ = FileDescriptor{
         check(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), "a netlink socket")};
@@ -60,7 +70,37 @@ WireCounter::WireCounter(const NetworkNamespace& network, const std::string& nam
   if (device_index_ == 0) throw_errno("finding the device " + name, ENODEV);
 }
 
-QdiscCount WireCounter::read() const {
+void RootQueue::add_pfifo(uint32_t packets) {
+  set_pfifo(packets, NLM_F_CREATE | NLM_F_EXCL, "adding a queue to " + name_);
+}
+
+void RootQueue::change_pfifo(uint32_t packets) {
+  set_pfifo(packets, 0, "changing the queue of " + name_);
+}
+
+void RootQueue::set_pfifo(uint32_t packets, uint16_t flags, const std::string& attempt) {
+  PfifoRequest request;
+  request.header.nlmsg_len = sizeof request;
+  request.header.nlmsg_type = RTM_NEWQDISC;
+  request.header.nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags);
+  request.body.tcm_family = AF_UNSPEC;
+  request.body.tcm_ifindex = device_index_;
+  request.body.tcm_parent = TC_H_ROOT;
+  request.kind_header = {RTA_LENGTH(sizeof request.kind), TCA_KIND};
+  request.options_header = {RTA_LENGTH(sizeof request.options), TCA_OPTIONS};
+  request.options.limit = packets;
+  check(::send(socket_.get(), &request, sizeof request, 0), attempt);
+  struct {
+    nlmsghdr header;
+    nlmsgerr error;
+    char rest[1024];
+  } answer{};
+  check(::recv(socket_.get(), &answer, sizeof answer, 0), attempt);
+  if (answer.header.nlmsg_type != NLMSG_ERROR) throw_errno(attempt, EPROTO);
+  if (answer.error.error != 0) throw_errno(attempt, -answer.error.error);
+}
+
+QdiscCount RootQueue::read() const {
   QdiscRequest request;
   request.header.nlmsg_len = sizeof request;
   request.header.nlmsg_type = RTM_GETQDISC;

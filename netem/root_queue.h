@@ -1,4 +1,4 @@
-// Reads what a device's root qdisc has counted, by rtnetlink.
+// The queue at the root of a device: made, changed and its counts read by rtnetlink.
 #pragma once
 
 #include <cstdint>
@@ -17,15 +17,22 @@ struct QdiscCount {
                          // since the kernel does not trust its segment count yet
 };
 
-// Stays open, so that reading costs microseconds and no process. Threads: one caller.
-class WireCounter {
+// Speaks to the kernel by one socket that stays open, so that reading takes microseconds and no
+// process. Threads: one caller.
+class RootQueue {
  public:
-  // The device `name` in `network`, which has a root qdisc other than `noqueue`.
-  WireCounter(const NetworkNamespace& network, const std::string& name);
-  // Throws std::system_error, or std::runtime_error when the device has no root qdisc.
+  // The device `name` in `network`, whatever its root qdisc is.
+  RootQueue(const NetworkNamespace& network, const std::string& name);
+  // Gives it a plain queue of at most `packets` packets. 0: everything is dropped, unseen by the
+  // sender. Throws std::system_error.
+  void add_pfifo(uint32_t packets);
+  void change_pfifo(uint32_t packets);
+  // Throws std::system_error, or std::runtime_error when there is no root qdisc.
   QdiscCount read() const;
 
  private:
+  void set_pfifo(uint32_t packets, uint16_t flags, const std::string& attempt);
+
   FileDescriptor socket_;
   int device_index_ = 0;
   std::string name_;
