@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <exception>
 
 #include "harness/agent.h"
@@ -118,6 +119,15 @@ int dispatch(const CLI::App& app, CommandLine& line) {
   return run_campaign(line.run);
 }
 
+// CLI11 says only that a verb is missing; people want to know which they mistyped.
+std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return "";
+  std::vector<std::string> verbs;
+  for (const CLI::App* verb : app.get_subcommands({})) verbs.push_back(verb->get_name());
+  if (std::find(verbs.begin(), verbs.end(), argv[1]) != verbs.end()) return "";
+  return fmt::format("there is no verb '{}'{}", argv[1], did_you_mean(argv[1], verbs));
+}
+
 // Usage errors in one sentence; everything else of CLI11 (help, version) as it is.
 int parse_and_dispatch(int argc, char** argv) {
   for (const auto& [verb, help] : kResultVerbs)
@@ -131,6 +141,10 @@ int parse_and_dispatch(int argc, char** argv) {
   declare_run(app, line);
   declare_others(app, line);
   for (const auto& [verb, help] : kResultVerbs) app.add_subcommand(verb, help);
+  if (const std::string problem = unknown_verb(app, argc, argv); !problem.empty()) {
+    fmt::print(stderr, "memsync: {}; see memsync --help\n", problem);
+    return exit_code::kUsage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -26,7 +26,7 @@ CASES = {
     "agent without address": (["agent"], 64, "--listen"),
     "unknown link": (["calibrate", "lam"], 64, "lan"),
     "unknown engine": (["calibrate", "lan", "--engine", "tum"], 64, "tum"),
-    "report of nothing": (["report", "/nonexistent"], 64, "/nonexistent"),
+    "report of nothing": (["report", "/nonexistent"], 4, "/nonexistent"),
 }
 
 
@@ -53,7 +53,7 @@ SUITES = {
     "unknown profile": ({"links": "  - {use: wlan}"}, "wan"),
     "estimate above the timeout": (
         {
-            "workloads": "  - {name: scan, does: read, region: 64MiB, access: random, accesses: 16000}",
+            "workloads": "  - {name: scan, does: read, region: 256MiB, access: random, accesses: 60000}",
             "links": "  - {use: wan}",
             "approaches": "  - {use: userfaultfd, with: {prefetch: none}}",
         },
