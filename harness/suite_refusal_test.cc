@@ -179,6 +179,8 @@ TEST(SuiteRefusal, NamesTheKeyOfAWorkload) {
        "s.yaml:3:60: `writer`: beside `dirty`: one of the two"},
       {"{name: w, does: update, region: 1KiB, dirty: 1}",
        "s.yaml:3:48: `dirty`: '1' is no share: write a number and one of %"},
+      {"{name: w, does: update, region: 1KiB, dirty: 0}",
+       "s.yaml:3:48: `dirty`: '0' is bare: write 0%"},
       {"{name: w, does: update, region: 1KiB, dirty: 101%}",
        "s.yaml:3:48: `dirty`: 101% is too large: at most 100%"},
       {"{name: w, does: update, region: 1KiB, rounds: 0}",

@@ -71,7 +71,7 @@ Json value_schema(const KeySpec& key) {
     case ValueKind::byte_rate:
       return quantity("(B/s|kB/s|MB/s|GB/s|KiB/s|MiB/s|GiB/s)");
     case ValueKind::ratio:
-      return either(constant(0), quantity("%"));
+      return key.at_least == "0" ? either(constant(0), quantity("%")) : quantity("%");
     case ValueKind::queue:
       return either(constant("auto"), quantity(kByteUnits));
     case ValueKind::cpu:
