@@ -307,6 +307,7 @@ TEST(SuiteRefusal, NamesWhatIsNoYaml) {
       {"schema: 1\nsuite: \x01\n", "s.yaml:2:8: not text: a suite is UTF-8 without control bytes"},
       {"schema: \xff\xfe\n", "s.yaml:1:9: not text: a suite is UTF-8 without control bytes"},
       {"schema: \xed\xa0\x80\n", "s.yaml:1:9: not text: a suite is UTF-8 without control bytes"},
+      {"schema: \"\\e[31m\"\n", "s.yaml:1:9: control bytes are no part of a suite"},
       {"schema: {a: 1\n", "s.yaml:2:1: not YAML: end of map flow not found"},
       {"schema: &one 1\n",
        "s.yaml:1:9: anchors and aliases are not part of a suite: write the value out"},
@@ -320,6 +321,8 @@ TEST(SuiteRefusal, NamesWhatIsNoYaml) {
   for (const Refused& each : cases) EXPECT_EQ(refusal(each.text), each.sentence);
   EXPECT_THAT(refusal("just words\n"),
               ::testing::StartsWith("s.yaml:1:1: a suite is a map with keys of: schema, "));
+  EXPECT_EQ(refusal(std::string(1000, 'k') + ": 1\n"),
+            "s.yaml:1:1: there is no key '" + std::string(600 - 17, 'k') + "...");
   EXPECT_EQ(refusal(std::string(kSuiteBytesMax + 1, '#')),
             "s.yaml: larger than 1048576 B: no suite");
   EXPECT_THAT(refusal(std::string(kSuiteBytesMax, '[')),
