@@ -8,7 +8,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "harness/process_meter.h"
+#include "lib/os/process.h"
 
 namespace memsync {
 
@@ -25,10 +25,17 @@ std::string command_line(const std::string& process) {
   return line;
 }
 
-bool is_ours(const std::string& line) {
-  const bool agent = line.find("memsync agent --control-fd") != std::string::npos;
-  const bool link = line.find("memsync-link ") != std::string::npos;
-  return agent || link;
+// The conductor that a process says it belongs to; "" when it carries no token of ours.
+std::string conductor_of(const std::string& process) {
+  std::ifstream file("/proc/" + process + "/environ", std::ios::binary);
+  const std::string prefix = std::string(kConductorToken) + "=";
+  for (std::string entry; std::getline(file, entry, '\0');)
+    if (entry.starts_with(prefix)) return entry.substr(prefix.size());
+  return "";
+}
+
+bool lives(const std::string& identity) {
+  return process_identity(std::atoi(identity.c_str())) == identity;
 }
 
 }  // namespace
@@ -38,10 +45,8 @@ std::vector<Leftover> find_leftovers() {
   for (const auto& entry : fs::directory_iterator("/proc")) {
     const std::string name = entry.path().filename().string();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    if (!is_ours(command_line(name))) continue;
-    const int parent = std::atoi(proc_value("/proc/" + name + "/status", "PPid:").c_str());
-    // A living conductor is a memsync program too; anything else has inherited an orphan.
-    if (parent > 1 && command_line(std::to_string(parent)).find("memsync") != std::string::npos) continue;
+    const std::string conductor = conductor_of(name);
+    if (conductor.empty() || lives(conductor)) continue;
     found.push_back({"process " + name + " (" + command_line(name) + "), whose conductor is gone", std::atoi(name.c_str())});
   }
   return found;

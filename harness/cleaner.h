@@ -11,7 +11,7 @@ struct Leftover {
   int process = 0;   // to be killed
 };
 
-// Agents and link engines whose conductor no longer lives. Namespaces and devices need no search:
+// Processes that carry the token of a conductor that no longer lives. Namespaces and devices need no search:
 // they have no names and go with the processes that hold them.
 std::vector<Leftover> find_leftovers();
 void remove_leftover(const Leftover& leftover);

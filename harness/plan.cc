@@ -119,43 +119,55 @@ const Exclusion* find_exclusion(const Suite& suite, const Cell& cell) {
   return nullptr;
 }
 
-// Decides cells of one suite on one machine.
+// Decides cells of one suite on one machine. What holds for an approach alone is asked once, since
+// finding out what the machine lacks may mean trying it.
 class Planner {
  public:
   Planner(const Suite& suite, const Machine& machine)
-      : suite_(suite), machine_(machine), engine_(choose_engine(suite, machine)) {}
+      : suite_(suite), machine_(machine), engine_(choose_engine(suite, machine)) {
+    for (const ApproachSpec& approach : suite.approaches) {
+      const SyncStrategy* strategy = machine.strategies.find(approach.use);
+      if (!strategy)
+        throw SuiteError(suite.path, approach.at, "there is no approach '" + approach.use + "'");
+      Options options(strategy->info().options, approach.with);
+      std::string unmet = joined(machine.unmet(*strategy, options));
+      approaches_.push_back({*strategy, std::move(options), std::move(unmet)});
+    }
+  }
 
   LinkEngine engine() const { return engine_ ? engine_->engine : LinkEngine::none; }
 
   void decide(Cell& cell) const {
-    const ApproachSpec& approach = suite_.approaches[cell.approach];
+    const Approach& approach = approaches_[cell.approach];
     const Workload& workload = suite_.workloads[cell.workload];
-    const SyncStrategy* strategy = machine_.strategies.find(approach.use);
-    if (!strategy)
-      throw SuiteError(suite_.path, approach.at, "there is no approach '" + approach.use + "'");
-    const Options options(strategy->info().options, approach.with);
-    cell.memory_bytes = estimate_memory(*strategy, workload);
+    cell.memory_bytes = estimate_memory(approach.strategy, workload);
     if (const Exclusion* exclusion = find_exclusion(suite_, cell)) {
       cell.status = CellStatus::excluded;
       cell.reason = exclusion->because;
       return;
     }
-    cell.reason = why_unsupported(*strategy, options, cell);
+    cell.reason = why_unsupported(approach, cell);
     if (!cell.reason.empty()) {
       cell.status = CellStatus::unsupported;
       return;
     }
-    cell.estimated_s =
-        estimate_seconds(*strategy, options, workload, suite_.links[cell.link].shape);
+    cell.estimated_s = estimate_seconds(approach.strategy, approach.options, workload,
+                                        suite_.links[cell.link].shape);
     refuse_if_too_long(cell, workload);
   }
 
  private:
+  struct Approach {
+    const SyncStrategy& strategy;
+    Options options;
+    std::string unmet;
+  };
+
   // The first of what is in the way; first what no machine could change.
-  std::string why_unsupported(const SyncStrategy& strategy, const Options& options,
-                              const Cell& cell) const {
-    std::string reason = capability_problem(strategy.info(), suite_.workloads[cell.workload]);
-    if (reason.empty()) reason = joined(machine_.unmet(strategy, options));
+  std::string why_unsupported(const Approach& approach, const Cell& cell) const {
+    std::string reason =
+        capability_problem(approach.strategy.info(), suite_.workloads[cell.workload]);
+    if (reason.empty()) reason = approach.unmet;
     if (reason.empty()) reason = link_problem(suite_.links[cell.link], engine_, machine_);
     if (reason.empty()) reason = placement_problem(suite_.placement, machine_.cpu_count);
     if (reason.empty() && cell.memory_bytes > machine_.memory_available_bytes)
@@ -183,7 +195,8 @@ class Planner {
 
   const Suite& suite_;
   const Machine& machine_;
-  const EngineState* engine_;  // within machine_; nullptr: none
+  const EngineState* engine_;         // within machine_; nullptr: none
+  std::vector<Approach> approaches_;  // as in the suite
 };
 
 // 50 probes and an overload each way of 200 ms, as netem/calibration.h says.

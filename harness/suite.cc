@@ -18,6 +18,15 @@ std::string place(const std::string& file, SuitePosition at) {
   return file + ":" + std::to_string(at.line) + ":" + std::to_string(at.column);
 }
 
+// A sentence quotes what it refuses, which may be as long as the file.
+std::string shortened(const std::string& sentence) {
+  constexpr size_t kLengthMax = 600;
+  if (sentence.size() <= kLengthMax) return sentence;
+  size_t end = kLengthMax;
+  while (end > 0 && (static_cast<unsigned char>(sentence[end]) & 0xc0) == 0x80) --end;  // UTF-8
+  return sentence.substr(0, end) + "...";
+}
+
 std::string read_file(const std::string& path) {
   struct stat about{};
   if (::stat(path.c_str(), &about) != 0)
@@ -47,7 +56,7 @@ std::string scalar_of(const SuiteNode& map, std::string_view key) {
 }  // namespace
 
 SuiteError::SuiteError(const std::string& file, SuitePosition at, const std::string& sentence)
-    : std::runtime_error(place(file, at) + ": " + sentence) {}
+    : std::runtime_error(place(file, at) + ": " + shortened(sentence)) {}
 
 Suite load_suite(const std::string& name_or_path, std::span<const std::string> folders,
                  const StrategyDirectory& known) {

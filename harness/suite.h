@@ -131,8 +131,9 @@ struct StrategyDirectory {
 };
 StrategyDirectory registered_strategies();
 
-// Reads `text` as the suite in the file `path`, whose folder `file:` and `trace:` are relative to.
-// Throws SuiteError for the first thing that is wrong.
+// Reads `text` as the suite in the file `path`, whose folder `file:` and `trace:` are relative to
+// (a copy of a suite is read with the path of its original). Throws SuiteError for the first thing
+// that is wrong.
 Suite parse_suite(const std::string& text, const std::string& path, const StrategyDirectory& known);
 
 // A path ends in .yaml or .yml or has a slash; anything else is the name of FOLDER/name.yaml in the

@@ -38,8 +38,12 @@ uint64_t parse_offset(std::string_view text, const std::string& place, uint64_t 
 }  // namespace
 
 std::string path_beside(const std::string& suite_path, const std::string& path) {
-  // operator/ takes an absolute right side as it is.
-  return (std::filesystem::path(suite_path).parent_path() / path).lexically_normal().string();
+  // operator/ takes an absolute right side as it is; a working directory that is gone leaves the
+  // path relative, and opening it will say so.
+  const auto beside = (std::filesystem::path(suite_path).parent_path() / path).lexically_normal();
+  std::error_code ignored;
+  const auto absolute = std::filesystem::absolute(beside, ignored);
+  return (ignored ? beside : absolute).string();
 }
 
 uint64_t content_file_bytes(const std::string& path) {

@@ -9,7 +9,7 @@
 
 namespace memsync {
 
-// `path` as written in the suite `suite_path`: relative to that file's folder.
+// `path` as written in the suite `suite_path`: relative to that file's folder. Absolute.
 std::string path_beside(const std::string& suite_path, const std::string& path);
 
 // Size of a regular file with at least one byte that this process may read. Throws

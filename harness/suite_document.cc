@@ -1,5 +1,6 @@
 #include "harness/suite_document.h"
 
+#include <algorithm>
 #include <optional>
 #include <sstream>
 #include <utility>
@@ -13,6 +14,11 @@ namespace {
 SuitePosition position_of(const YAML::Mark& mark) {
   if (mark.is_null()) return {};
   return {static_cast<unsigned>(mark.line) + 1, static_cast<unsigned>(mark.column) + 1};
+}
+
+bool is_control(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return (byte < 0x20 && c != '\n' && c != '\r' && c != '\t') || byte == 0x7f;
 }
 
 // Builds the tree from the parser's events. A map's children come as key, value, key, value.
@@ -32,6 +38,9 @@ class TreeBuilder : public YAML::EventHandler {
                 const std::string& value) override {
     refuse_anchor(mark, anchor);
     refuse_tag(mark, tag);
+    // Escapes in quotes can make what the text itself may not hold; it would reach terminals.
+    if (std::ranges::any_of(value, is_control))
+      throw SuiteError(file_, position_of(mark), "control bytes are no part of a suite");
     add({.kind = SuiteNode::Kind::scalar, .text = value, .at = position_of(mark)});
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -125,19 +134,16 @@ void check_text(std::string_view text, const std::string& file) {
   bool is_indentation = true;
   for (size_t index = 0; index < text.size();) {
     const size_t length = utf8_length(text, index);
-    const auto byte = static_cast<unsigned char>(text[index]);
-    const bool is_control =
-        (byte < 0x20 && byte != '\n' && byte != '\r' && byte != '\t') || byte == 0x7f;
-    if (length == 0 || is_control)
+    if (length == 0 || is_control(text[index]))
       throw SuiteError(file, at, "not text: a suite is UTF-8 without control bytes");
-    if (byte == '\t' && is_indentation)
+    if (text[index] == '\t' && is_indentation)
       throw SuiteError(file, at, "a tab in the indentation: YAML wants spaces");
-    if (byte == '\n') {
+    if (text[index] == '\n') {
       at = {at.line + 1, 1};
       is_indentation = true;
     } else {
       at.column += 1;
-      is_indentation = is_indentation && byte == ' ';
+      is_indentation = is_indentation && text[index] == ' ';
     }
     index += length;
   }

@@ -246,6 +246,8 @@ uint64_t Fields::number(std::string_view key) const {
 double Fields::ratio(std::string_view key) const {
   const std::string written = text(key);
   try {
+    if (written == "0" && spec(key).at_least != "0")
+      throw std::invalid_argument("'0' is bare: write 0%");
     const double value = parse_ratio(written);
     check_limits(spec(key), value, written);
     return value;

@@ -63,7 +63,7 @@ constexpr KeySpec kWorkloadKeys[] = {
      kOptional, "1ms", "24h", "", kRead},
     {"dirty", ValueKind::ratio,
      "share of chunks that change per round, one random byte each; default: 1%, or a `writer`", "",
-     kOptional, "0", "100%", "", kUpdate},
+     kOptional, "0%", "100%", "", kUpdate},
     {"writer", ValueKind::map,
      "writes at a steady rate; a handover without one gets one with its defaults", "", kOptional,
      "", "", "", kUpdate | kHandover},

@@ -17,7 +17,7 @@ enum class ValueKind : uint8_t {
   duration,    // 5ms
   bit_rate,    // 1Gbit/s, unlimited
   byte_rate,   // 20MiB/s
-  ratio,       // 1%, or 0
+  ratio,       // 1%; 0 too where `at_least` is a bare 0
   queue,       // auto, or bytes
   cpu,         // any, or the number of a CPU
   choice,      // one of `choices`
