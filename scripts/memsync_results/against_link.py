@@ -2,6 +2,7 @@
 category per link where anything else does, because a line through links of different
 rates would show the rate as an effect of the RTT."""
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 
@@ -19,6 +20,9 @@ from memsync_results.drawing import (
 )
 from memsync_results.load import Link, Series, Workload
 from memsync_results.units import rate
+
+_LONGEST_LEVEL_WORD = 6  # letters that fit above one limit mark
+_PAGE_WIDTH = 7.6  # inches, the text width of a paper with little margin
 
 
 class Bound(Enum):
@@ -53,10 +57,11 @@ def draw_against_link(
         return None
     panels = panels_of(cells)
     series = list(dict.fromkeys(cell.series for cell in cells))
-    columns = min(len(panels), 2)
-    rows = -(-len(panels) // columns)
     slots = max(1 if panel.is_sweep else len(panel.links) * len(series) for panel in panels)
-    width = max(3.8 if columns > 1 else 4.8, 1.0 + 0.27 * slots)
+    width = min(0.8 + 0.25 * slots, _PAGE_WIDTH)
+    columns = 2 if len(panels) > 1 and width <= _PAGE_WIDTH / 2 else 1
+    rows = -(-len(panels) // columns)
+    width = max(width, _PAGE_WIDTH / 2 if columns == 2 else 4.8)
     figure = Figure(figsize=(width * columns, 2.7 * rows + 0.5), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(panels):]:
@@ -69,7 +74,7 @@ def draw_against_link(
         definition,
         how_to_read([cell for cell in cells if cell.samples(measure.column).size], measure.column),
         _bound_sentence(cells, bound),
-        "" if all(panel.is_sweep for panel in panels)
+        "" if all(panel.is_sweep or len(panel.links) < 2 for panel in panels)
         else "The links differ in more than their RTT, so their points are not joined.",
         missing_results(cells, measure.column),
     )
@@ -103,6 +108,7 @@ def _draw_panel(
 ) -> None:
     positions = panel.positions()
     step = 0 if panel.is_sweep else 0.8 / len(series)
+    absent: Counter[float] = Counter()  # place -> words already there
     for k, one in enumerate(series):
         shift = (k - (len(series) - 1) / 2) * step
         mine = {cell.link: cell for cell in panel.cells if cell.series == one}
@@ -114,7 +120,8 @@ def _draw_panel(
         for at, cell in places:
             interval = cell.interval(measure.column)
             if interval is None:
-                _mark_absent(axes, at, cell, k if panel.is_sweep else 0)
+                _mark_absent(axes, at, cell, absent[at])
+                absent[at] += 1
             else:
                 draw_interval(axes, one, at, interval, cell.samples(measure.column))
         if bound is Bound.LIMIT:
@@ -142,10 +149,12 @@ def _draw_limit(
         return
     for at, cell, limit in limits:
         if np.isfinite(limit):
+            word = cell.most_frequent("limit_by")
             axes.plot([at - 0.42 * step, at + 0.42 * step], [limit, limit], color=INK,
                       linestyle=(0, (2, 1)), linewidth=0.9, zorder=1.5)
-            axes.annotate(cell.most_frequent("limit_by"), (at, limit), xytext=(0, 1.5),
-                          textcoords="offset points", ha="center", fontsize=6)
+            axes.annotate(word, (at, limit), xytext=(0, 1.5), textcoords="offset points",
+                          ha="center", va="bottom", fontsize=6,
+                          rotation=90 if len(word) > _LONGEST_LEVEL_WORD else 0)
 
 
 def _name_limits(axes: Axes, panel: Panel) -> None:
@@ -192,7 +201,7 @@ def _finish(
     elif bound is Bound.RTT:
         values += [rtt for link in panel.links if (rtt := measured_rtt(panel.cells, link)) > 0]
     scale_axis(axes, "y", values)
-    absent = sum(not cell.samples(measure.column).size for cell in panel.cells)
+    absent = any(not cell.samples(measure.column).size for cell in panel.cells)
     if absent and axes.get_yscale() == "log":  # room for what stands there instead
         low, high = np.log10(axes.get_ylim())
         axes.set_ylim(10 ** (low - 0.07 * (high - low)))
@@ -222,10 +231,10 @@ def _spread_x(axes: Axes, values: list[float]) -> None:
     width = float(np.ptp(places))
     axes.set_xlim(*to_scale.inverted().transform(places[[0, -1]] + [-0.05 * width, 0.05 * width]))
     labelled = [0]
-    for k in range(1, len(values)):
-        if places[k] - places[labelled[-1]] > 0.16 * width:
+    for k in range(1, len(values) - 1):
+        if min(places[k] - places[labelled[-1]], places[-1] - places[k]) > 0.16 * width:
             labelled.append(k)
-    axes.xaxis.set_major_locator(FixedLocator([values[k] for k in labelled]))
+    axes.xaxis.set_major_locator(FixedLocator([values[k] for k in [*labelled, -1]]))
     axes.xaxis.set_minor_locator(FixedLocator(values))
 
 

@@ -116,8 +116,13 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def format_axis(axis: Axis, unit: str) -> None:
-    """Tick labels with SI prefixes; minor ticks of a logarithmic axis stay bare."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value, unit)))
+    """Tick labels with SI prefixes, one prefix for all of a linear axis; call it after scaling."""
+
+    def text(value: float, _: int) -> str:
+        largest = float(np.abs(axis.get_view_interval()).max())
+        return quantity(value, unit, like=largest if axis.get_scale() == "linear" else None)
+
+    axis.set_major_formatter(FuncFormatter(text))
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -161,9 +166,10 @@ def draw_interval(
 
 def marker_of(series: Series) -> dict[str, object]:
     """Keywords that draw a series' marker."""
-    edge = series.colour if series.marker in "x+" else PAPER
-    return {"marker": series.marker, "color": series.colour, "markeredgecolor": edge,
-            "markeredgewidth": 1.4 if series.marker in "x+" else 0.5}
+    if series.marker in "x+":
+        return {"marker": series.marker, "color": series.colour, "markeredgewidth": 1.6}
+    return {"marker": series.marker, "color": series.colour, "markeredgecolor": INK,
+            "markeredgewidth": 0.4}
 
 
 def absence(cell: Cell) -> str:
@@ -193,8 +199,9 @@ def draw_legend(
                        markeredgewidth=0, label="one repetition"))
     if bound:
         keys.append(Line2D([], [], color=INK, linestyle=DASHED, linewidth=0.9, label=bound))
-    columns = max(len(keys), min(len(named), int(figure.get_figwidth() / 1.3)))
-    place_legend(figure, [named, keys], columns)
+    letters = sum(len(str(entry.get_label())) for entry in named) / len(named)
+    fitting = int(figure.get_figwidth() / (0.5 + 0.065 * letters))  # inches, estimated
+    place_legend(figure, [named, keys], max(len(keys), min(len(named), fitting)))
 
 
 def place_legend(figure: Figure, rows: list[list[Artist]], columns: int) -> None:

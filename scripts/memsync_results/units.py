@@ -15,14 +15,17 @@ def unit_of(column: str) -> str:
     return ""
 
 
-def quantity(value: float | None, unit: str, digits: int = 3) -> str:
+def quantity(
+    value: float | None, unit: str, digits: int = 3, like: float | None = None
+) -> str:
     """`digits` significant digits with an SI prefix: 1.25e8 "B/s" -> "125 MB/s".
 
-    A number without a unit keeps its size (0.95, 4096); None and NaN give "".
+    A number without a unit keeps its size (0.95, 4096); None and NaN give "". The prefix is
+    that of `like` where one is given, so that the labels of an axis share theirs.
     """
     if value is None or math.isnan(value):
         return ""
-    exponent = _exponent(value, unit, digits)
+    exponent = _exponent(value if like is None else like, unit, digits)
     return f"{_significant(value / 10.0**exponent, digits)} {_PREFIXES[exponent]}{unit}".rstrip()
 
 

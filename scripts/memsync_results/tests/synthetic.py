@@ -111,7 +111,7 @@ def _measures(random: np.random.Generator, series: tuple, workload: tuple, link:
             speed, first, limit, limited_by = 8e9 * noise[0], 4e-6 * noise[1], None, None
         else:
             limit = min(rate, window / rtt)
-            limited_by = "window ÷ RTT" if window / rtt < rate else "rate"
+            limited_by = "window" if window / rtt < rate else "rate"
             speed, first = 0.9 * limit * noise[0], rtt + 90e-6 * noise[1]
             if series[0] == "tcp_copy":
                 first = rtt + moved / rate * noise[1]

@@ -96,11 +96,15 @@ def test_an_interrupt_is_130(tmp_path: Path):
     assert not list(directory.glob("**/*.half"))
 
 
-def test_report_prints_the_page_last_and_its_json_carries_every_cell(campaign_dir: Path):
-    done = run_verb("report", str(campaign_dir))
+def test_report_prints_the_page_last_and_writes_the_same_bytes_again(campaign_dir: Path):
+    done = run_verb("report", str(campaign_dir), PYTHONHASHSEED="1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == str(campaign_dir / "report.html")
-    answer = json.loads(run_verb("report", str(campaign_dir), "--json").stdout)
+    first = {path: path.read_bytes() for path in campaign_dir.rglob("*") if path.is_file()}
+    done = run_verb("report", str(campaign_dir), "--json", PYTHONHASHSEED="2")
+    second = {path: path.read_bytes() for path in campaign_dir.rglob("*") if path.is_file()}
+    assert [path.name for path in second if first.get(path) != second[path]] == []
+    answer = json.loads(done.stdout)
     assert answer["report_html"] == str(campaign_dir / "report.html")
     assert len(answer["cells"]) == 33
     assert answer["cells"][0]["measures"]["throughput_Bps"]["n"] == 8

@@ -126,12 +126,6 @@ def test_both_colour_settings_reach_the_figures(text: str):
     assert not re.search("#(1f2328|fefefe|000000)", svg)
 
 
-def test_a_second_report_has_the_same_bytes(troubled: Path):
-    before = [(troubled / name).read_bytes() for name in ("report.html", "report.md")]
-    report = write_report(troubled)
-    assert [path.read_bytes() for path in (report.html, report.markdown)] == before
-
-
 def test_a_campaign_in_which_nothing_ended_ok_still_gets_its_reasons(tmp_path: Path):
     directory = write_campaign(tmp_path / "c", Model(reps=6))
     path = directory / "runs.csv"
