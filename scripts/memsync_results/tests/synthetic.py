@@ -142,7 +142,7 @@ def _write_documents(directory: Path, model: Model) -> None:
         "registry.json": {
             "schema_version": 1, "tool_version": "0.1.0",
             "suite": {"name": "synthetic",
-                      "question": "Does prefetching hide a link's latency from a sequential reader?",
+                      "question": "Does prefetching hide a link's latency from a reader?",
                       "hypothesis": "A window of one BDP reaches 80 % of the raw stream & <demand> "
                                     "faults alone stay at chunk/RTT.",
                       "reps": model.reps, "seed": model.seed},
