@@ -171,7 +171,7 @@ def _markdown_block(block: Block) -> str:
             return f"> {text}" if tone else text
         case Table(caption, columns, rows):
             lines = [columns, ["---"] * len(columns), *rows]
-            return f"*{caption}*\n\n" + "\n".join(
+            return f"*{_markdown_cell(caption)}*\n\n" + "\n".join(
                 "| " + " | ".join(map(_markdown_cell, line)) + " |" for line in lines
             )
         case Code(caption, text):
@@ -182,7 +182,7 @@ def _markdown_block(block: Block) -> str:
 
 
 def _markdown_cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return re.sub(r"([|*<])", r"\\\1", text).replace("\n", " ")
 
 
 def _anchor(text: str) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from memsync_results.page import Page, Table, to_markdown
 from memsync_results.report import write_report
 from memsync_results.tests.synthetic import Model, write_campaign
 
@@ -118,6 +119,12 @@ def test_failures_are_counted_and_explained(markdown: str):
     assert ("| uffd-demand | scan | lan | timeout | 4/8 | a synthetic timeout, told with, a comma"
             in markdown)
     assert "| lan | uffd-demand | 4/8 timeout |" in markdown
+
+
+def test_markdown_keeps_a_star_a_star(tmp_path: Path):
+    table = Table("* marks | a range", ["n"], [["5 ms*"]])
+    assert to_markdown(Page("p", [table])).splitlines()[2:] == [
+        r"*\* marks \| a range*", "", "| n |", "| --- |", r"| 5 ms\* |"]
 
 
 def test_both_colour_settings_reach_the_figures(text: str):
