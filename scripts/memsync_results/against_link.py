@@ -66,7 +66,7 @@ def draw_against_link(
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(panels):]:
         axes.set_visible(False)
-    for axes, panel in zip(grid.flat, panels):
+    for axes, panel in zip(grid.flat, panels, strict=False):  # a last place may stay empty
         _draw_panel(axes, panel, series, measure, bound)
     intervals = [interval for cell in cells if (interval := cell.interval(measure.column))]
     draw_legend(figure, series, any(panel.is_sweep for panel in panels), intervals, bound.value)
@@ -92,7 +92,7 @@ def panels_of(cells: list[Cell]) -> list[Panel]:
         is_sweep = all(len({link.rtt_s for link in links}) == len(links) >= 2
                        for links in groups.values())
         if not is_sweep:
-            groups = {(): sorted((l for g in groups.values() for l in g), key=_by_rtt_then_rate)}
+            groups = {(): sorted(sum(groups.values(), []), key=_by_rtt_then_rate)}
         for links in groups.values():
             here = [cell for cell in mine if cell.link in links]
             panels.append(Panel(workload, links, here, is_sweep))
@@ -180,7 +180,7 @@ def _draw_rtt(axes: Axes, panel: Panel, positions: dict[Link, float]) -> None:
         axes.plot([positions[link] for link in panel.links], rtts, color=INK, linestyle=DASHED,
                   linewidth=0.9, zorder=1.5)
         return
-    for link, rtt in zip(panel.links, rtts):
+    for link, rtt in zip(panel.links, rtts, strict=True):
         axes.plot([positions[link] - 0.4, positions[link] + 0.4], [rtt, rtt], color=INK,
                   linestyle=DASHED, linewidth=0.9, zorder=1.5)
 

@@ -50,8 +50,8 @@ SHOWN: dict[str, tuple[Measure, ...]] = {
 # Beside every workload's measures, so that no speed is shown without its price.
 COSTS = (
     Measure("payload_B", "payload", "lower"),
-    Measure("wire_rx_B", "wire rx", "lower"),
-    Measure("wire_tx_B", "wire tx", "lower"),
+    Measure("wire_tx_B", "wire src→dst", "lower"),
+    Measure("wire_rx_B", "wire dst→src", "lower"),
     Measure("cpu_src_s", "CPU src", "lower"),
     Measure("cpu_dst_s", "CPU dst", "lower"),
 )

@@ -1,4 +1,4 @@
-"""How memsync's figures look: style, legend entries, intervals, and files that repeat to the byte."""
+"""How memsync's figures look: style, legend, intervals; and files that repeat to the byte."""
 
 import io
 from collections.abc import Iterable
@@ -161,7 +161,8 @@ def draw_interval(
               transform=beside)
     axes.plot(*order([at, at], [interval.low, interval.high]), color=series.colour, linewidth=1.6,
               linestyle="-" if interval.is_confident else (0, (1, 1)), zorder=3, marker="")
-    axes.plot(*order([at], [interval.median]), zorder=4, linestyle="none", **marker_of(series))
+    axes.plot(*order([at], [interval.median]), zorder=4, linestyle="none", clip_on=False,
+              **marker_of(series))
 
 
 def marker_of(series: Series) -> dict[str, object]:
@@ -225,6 +226,11 @@ def link_label(link: Link) -> str:
 
 def workload_label(workload: Workload) -> list[str]:
     """What was done: ["scan: read 64 MiB", "chunk 4 KiB", "sequential"]."""
-    parts = [f"{workload.name}: {workload.does} {size(workload.region_B)}",
-             f"chunk {size(workload.chunk_B)}"]
-    return parts + ([workload.access] if workload.access else [])
+    whole = size(workload.region_B)
+    chunk = f"chunk {size(workload.chunk_B)}"
+    if workload.does != "read":  # `access` is about reading; a writer has its own
+        return [f"{workload.name}: {workload.does} {whole}", chunk]
+    touched = (workload.accesses or 0) * (workload.touch_B or 0)
+    if 0 < touched < workload.region_B:
+        whole = f"{workload.accesses:.0f} × {size(workload.touch_B)} of {whole}"
+    return [f"{workload.name}: read {whole}", chunk, *filter(None, [workload.access])]

@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from memsync_results.against_link import Bound, draw_against_link
-from memsync_results.cells import BLACKOUT, FIRST_ACCESS, PHASES, SETTLE, THROUGHPUT, Cell
 from memsync_results.captions import how_to_read, missing_results, sentence_list
+from memsync_results.cells import BLACKOUT, FIRST_ACCESS, PHASES, SETTLE, THROUGHPUT, Cell
 from memsync_results.drawing import (
     DASHED, INK, PAPER, Drawing, Files, absence, draw_interval, format_axis, link_label,
     place_legend, save, style,
@@ -41,7 +41,7 @@ def first_access(cells: list[Cell]) -> Drawing | None:
     """Time from the call of open to the first byte in hand, of the read workloads."""
     return draw_against_link(
         "first-access", "First access against RTT", cells, "read", FIRST_ACCESS, Bound.RTT,
-        "Time of the first access after open.",
+        "From the call of open to the end of the first access, connecting included.",
     )
 
 
@@ -109,8 +109,8 @@ def _phase_panel(axes: Axes, cells: list[Cell], series: list[Series], link: Link
         row = series.index(cell.series)
         interval = cell.interval(BLACKOUT.column)
         if interval is None:
-            axes.annotate(absence(cell), (0, row), xytext=(3, 0), textcoords="offset points", fontsize=7,
-                          color=cell.series.colour, va="center")
+            axes.annotate(absence(cell), (0, row), xytext=(3, 0), textcoords="offset points",
+                          fontsize=7, color=cell.series.colour, va="center")
             continue
         start = 0.0
         for phase in PHASES:

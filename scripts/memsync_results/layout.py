@@ -2,7 +2,9 @@
 
 SCHEMA_VERSION = 1
 
-STATUSES = ("ok", "unsupported", "failed", "crashed", "timeout", "corrupt", "interrupted", "invalid")
+STATUSES = (
+    "ok", "unsupported", "failed", "crashed", "timeout", "corrupt", "interrupted", "invalid",
+)
 DOES = ("read", "update", "handover")
 
 PLAN_COLUMNS = (

@@ -166,7 +166,9 @@ def _check_registry(path: Path, registry: dict[str, Any]) -> None:
 
 def _read_schema(path: Path) -> dict[str, dict[str, Any]]:
     columns = _read_json(path).get("columns")
-    if not isinstance(columns, list) or not all(isinstance(c, dict) and "name" in c for c in columns):
+    if not isinstance(columns, list) or not all(
+        isinstance(column, dict) and "name" in column for column in columns
+    ):
         raise Refusal(Exit.USAGE, f'{path} has no list "columns" of named columns')
     return {column["name"]: column for column in columns}
 
@@ -252,7 +254,8 @@ def _table(path: Path, text: str, required: list[str], unique: str) -> pd.DataFr
             if len(row) != len(header):
                 raise Refusal(
                     Exit.USAGE,
-                    f"{path}:{reader.line_num}: {len(row)} fields where the header has {len(header)}",
+                    f"{path}:{reader.line_num}: {len(row)} fields where the header has "
+                    f"{len(header)}",
                 )
             rows.append([value or None for value in row])
             lines.append(reader.line_num)
@@ -313,6 +316,6 @@ def _check_poolable(campaign: Campaign) -> None:
         if (values > 1).any():
             raise Refusal(
                 Exit.USAGE,
-                f"{campaign.directory / 'runs.csv'}: cell {values.idxmax()} mixes rows of different "
-                f"{column}, which can't be pooled",
+                f"{campaign.directory / 'runs.csv'}: cell {values.idxmax()} mixes rows of "
+                f"different {column}, which can't be pooled",
             )

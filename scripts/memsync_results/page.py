@@ -100,7 +100,8 @@ def _html_block(block: Block, page: Page) -> str:
         case Heading(text):
             return f'<h2 id="{_anchor(text)}">{html.escape(text)}</h2>'
         case Paragraph(text, tone):
-            return f'<p class="{tone}">{html.escape(text)}</p>' if tone else f"<p>{html.escape(text)}</p>"
+            opening = f'<p class="{tone}">' if tone else "<p>"
+            return f"{opening}{html.escape(text)}</p>"
         case Table():
             return _html_table(block)
         case Code(caption, text):
@@ -155,10 +156,11 @@ def _inline_svg(picture: Picture, colours: dict[str, str]) -> str:
     for colour, variable in colours.items():
         svg = svg.replace(colour, f"var({variable})")
     width = re.search(r'<svg[^>]*? width="([^"]+)"', svg)
-    opening = re.sub(r' (?:xmlns(?::xlink)?|version|width|height)="[^"]*"', "", svg[:svg.index(">")])
+    end = svg.index(">")
+    opening = re.sub(r' (?:xmlns(?::xlink)?|version|width|height)="[^"]*"', "", svg[:end])
     shown = f'style="max-width: calc({SVG_ZOOM} * {width[1]})"' if width else ""
     return (f'{opening} {shown} role="img" aria-label="{html.escape(picture.title)}"'
-            + svg[svg.index(">"):])
+            + svg[end:])
 
 
 def _markdown_block(block: Block) -> str:
@@ -169,7 +171,7 @@ def _markdown_block(block: Block) -> str:
             return f"> {text}" if tone else text
         case Table(caption, columns, rows):
             lines = [columns, ["---"] * len(columns), *rows]
-            return f"*{caption}*\n\n" + "\n".join(
+            return f"*{_markdown_cell(caption)}*\n\n" + "\n".join(
                 "| " + " | ".join(map(_markdown_cell, line)) + " |" for line in lines
             )
         case Code(caption, text):
@@ -180,7 +182,7 @@ def _markdown_block(block: Block) -> str:
 
 
 def _markdown_cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return re.sub(r"([|*<])", r"\\\1", text).replace("\n", " ")
 
 
 def _anchor(text: str) -> str:

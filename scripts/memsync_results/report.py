@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
 from memsync_results import figures
 from memsync_results.cells import COSTS, SHOWN, Cell, Measure, cells_of
 from memsync_results.comparing import YARDSTICK, Rank, ranks
-from memsync_results.drawing import GRID, INK, PAPER, Drawing, Files, link_label, write_whole
+from memsync_results.drawing import GRID, INK, PAPER, Drawing, Files, workload_label, write_whole
 from memsync_results.load import Campaign, load_campaign
 from memsync_results.page import (
     Block, Code, Heading, Page, Paragraph, Picture, Table, to_html, to_markdown,
 )
 from memsync_results.statistics import FEWEST_FOR_INTERVAL, MedianInterval
-from memsync_results.units import interval, quantity, rate, size
+from memsync_results.units import interval, quantity, rate
 
 COLOURS = {
     INK: "--ink",
@@ -65,7 +65,8 @@ def write_report(directory: Path) -> Report:
     cells = cells_of(campaign)
     drawn = figures.draw_all(cells, directory / "figures")
     headline = _headline(cells)
-    page = Page(f"memsync: {campaign.suite_name}", _blocks(campaign, cells, drawn, headline), COLOURS)
+    blocks = _blocks(campaign, cells, drawn, headline)
+    page = Page(f"memsync: {campaign.suite_name}", blocks, COLOURS)
     report = Report(directory / "report.html", directory / "report.md", headline,
                     campaign.warnings, cells, drawn)
     write_whole(report.markdown, to_markdown(page).encode())
@@ -158,10 +159,9 @@ def _outcome_table(cells: list[Cell]) -> Table:
          *(_interval_text(cell.interval(m.column), m) for m in measures)]
         for cell in cells
     ]
-    about = ", ".join(filter(None, [size(workload.region_B), f"chunk {size(workload.chunk_B)}",
-                                    workload.access, workload.content]))
+    about = ", ".join([*workload_label(workload), *filter(None, [workload.content])])
     return Table(
-        f"{workload.name} ({workload.does}, {about}): median and its 95 % interval; * marks the "
+        f"{about}: median and its 95 % interval; * marks the "
         f"full range, where fewer than {FEWEST_FOR_INTERVAL} repetitions can't give an interval",
         ["link", "series", "ok/planned", *(measure.title for measure in measures)], rows,
         header_columns=2,
@@ -265,17 +265,12 @@ def _calibration(campaign: Campaign) -> list[Block]:
     for link in campaign.links.values():
         here = campaign.runs[campaign.runs["link"] == link.name]
         checked = here["link_ok"].dropna()
-
-        def measured(column: str) -> float | None:
-            values = here[column].dropna()
-            return float(np.median(values)) if len(values) else None
-
+        measured_rate = _median(here["rate_meas_Bps"])
         rows.append([
             link.name, ", ".join(sorted(here["link_engine"].dropna().unique())) or link.engine,
-            quantity(link.rtt_s, "s"), quantity(measured("rtt_p50_meas_s"), "s"),
-            quantity(measured("rtt_p99_meas_s"), "s"),
-            rate(link.rate_Bps),
-            rate(measured("rate_meas_Bps")) if measured("rate_meas_Bps") else "",
+            quantity(link.rtt_s, "s"), quantity(_median(here["rtt_p50_meas_s"]), "s"),
+            quantity(_median(here["rtt_p99_meas_s"]), "s"),
+            rate(link.rate_Bps), rate(measured_rate) if measured_rate else "",
             f"{100 * link.loss_ratio:.3g} %", quantity(link.jitter_s, "s"),
             f"{int(checked.sum())}/{len(checked)}" if len(checked) else "not checked",
         ])
@@ -290,6 +285,11 @@ def _calibration(campaign: Campaign) -> list[Block]:
     return blocks
 
 
+def _median(column: pd.Series) -> float | None:
+    """The median of what was measured; None when nothing was."""
+    return None if column.isna().all() else float(column.median())
+
+
 def _environment(campaign: Campaign) -> list[Block]:
     blocks: list[Block] = [Heading("Environment")]
     ran = campaign.runs[["kernel", "host_id", "git_sha", "build_id", "tool_version"]]
@@ -299,8 +299,8 @@ def _environment(campaign: Campaign) -> list[Block]:
     blocks.append(_facts("manifest.json", campaign.manifest))
     if campaign.env is not None:
         blocks.append(_facts("env.json", campaign.env))
-    blocks.append(Paragraph("Rebuild this page and every figure on it:"))
-    blocks.append(Code("Command", _program("report", campaign.directory)))
+    blocks.append(Paragraph("This page and every figure on it are made by: "
+                            f"{_program('report', campaign.directory)}"))
     return blocks
 
 

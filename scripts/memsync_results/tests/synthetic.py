@@ -119,8 +119,8 @@ def _measures(random: np.random.Generator, series: tuple, workload: tuple, link:
             "open_s": 2 * rtt, "first_access_s": first, "checked_B": moved,
             "throughput_Bps": speed, "full_s": moved / speed, "latency_p99_s": 1.4 * rtt * noise[2],
             "limit_Bps": limit, "limit_by": limited_by, "window_B": window,
-            "payload_B": moved if window else 0, "wire_rx_B": 1.04 * moved if window else 0,
-            "wire_tx_B": 0.01 * moved if window else 0,
+            "payload_B": moved if window else 0, "wire_tx_B": 1.04 * moved if window else 0,
+            "wire_rx_B": 0.01 * moved if window else 0,
         }
     phases = {"suspend_s": 3e-4 * noise[0], "collect_s": 2e-4 * noise[1],
               "transfer_s": 1e-4 * noise[2] if window is None else rtt * noise[2],
@@ -142,7 +142,7 @@ def _write_documents(directory: Path, model: Model) -> None:
         "registry.json": {
             "schema_version": 1, "tool_version": "0.1.0",
             "suite": {"name": "synthetic",
-                      "question": "Does prefetching hide a link's latency from a sequential reader?",
+                      "question": "Does prefetching hide a link's latency from a reader?",
                       "hypothesis": "A window of one BDP reaches 80 % of the raw stream & <demand> "
                                     "faults alone stay at chunk/RTT.",
                       "reps": model.reps, "seed": model.seed},

@@ -19,8 +19,8 @@ def assert_one_sentence(stderr: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["draw"], ["plot"], ["plot", "a", "b"], ["plot", "a", "--colour"], ["report", "--out", "x"],
-     ["plot", "a", "--figure", "no-such-figure"], ["plot", "a", "--fig"]],
+    [[], ["draw"], ["plot"], ["plot", "a", "b"], ["plot", "a", "--colour"],
+     ["report", "--out", "x"], ["plot", "a", "--figure", "no-such-figure"], ["plot", "a", "--fig"]],
 )
 def test_wrong_usage_is_64(arguments: list[str]):
     done = run_verb(*arguments)
@@ -73,7 +73,8 @@ def test_a_stdout_that_cannot_be_written_is_70(campaign_dir: Path):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "memsync_results", "plot", str(campaign_dir), "--figure",
-             "settle"], stdout=full, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)},
+             "settle"], stdout=full, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": str(PACKAGE_PARENT)},
         )
     assert done.returncode == 70
     assert_one_sentence(done.stderr)

@@ -8,8 +8,8 @@ import pytest
 from memsync_results import figures
 from memsync_results.against_link import panels_of
 from memsync_results.cells import THROUGHPUT, Cell, cells_of
-from memsync_results.drawing import style
-from memsync_results.load import load_campaign
+from memsync_results.drawing import style, workload_label
+from memsync_results.load import Workload, load_campaign
 from memsync_results.tests.synthetic import SERIES, SWEEP_LINKS, Model, write_campaign
 
 
@@ -88,7 +88,7 @@ def test_the_numbers_beside_a_figure_are_those_of_its_cells(tmp_path: Path):
     table = pd.read_csv(files.csv, keep_default_na=False, na_values=[""])
     reading = [cell for cell in cells if cell.workload.does == "read"]
     assert len(table) == len(reading)
-    for row, cell in zip(table.to_dict("records"), reading):
+    for row, cell in zip(table.to_dict("records"), reading, strict=True):
         interval = cell.interval(THROUGHPUT.column)
         assert (row["median"], row["low"], row["high"]) == pytest.approx(
             (interval.median, interval.low, interval.high))
@@ -144,6 +144,14 @@ def test_no_two_words_of_a_figure_overlap(tmp_path: Path):
                 ]
             clashes = sum(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
             assert clashes == 0, f"{name}, {links[0][0]}: {clashes} labels overlap"
+
+
+@pytest.mark.parametrize(
+    ("accesses", "label"), [(64, "read 64 × 4 KiB of 4 MiB"), (1024, "read 4 MiB"),
+                            (None, "read 4 MiB")])
+def test_a_bounded_read_is_not_called_a_whole_one(accesses, label):
+    workload = Workload("scan", "read", 4 << 20, 4096, "text", "random", 4096, accesses)
+    assert workload_label(workload) == [f"scan: {label}", "chunk 4 KiB", "random"]
 
 
 def test_the_svg_fetches_nothing(tmp_path: Path):

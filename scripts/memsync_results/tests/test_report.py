@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from memsync_results.page import Page, Table, to_markdown
 from memsync_results.report import write_report
 from memsync_results.tests.synthetic import Model, write_campaign
 
@@ -96,7 +97,8 @@ def test_the_checker_would_notice():
 
 def test_the_page_answers_in_the_agreed_order(text: str):
     order = [
-        "Does prefetching hide a link&#x27;s latency", "80 % of the raw stream &amp; &lt;demand&gt;",
+        "Does prefetching hide a link&#x27;s latency",
+        "80 % of the raw stream &amp; &lt;demand&gt;",
         "30 of 33 cells ok", 'id="figures"', 'id="where-it-loses"',
         'id="unsupported-and-failed-cells"', "a synthetic unsupported", 'id="exclusions"',
         "it has no hand-over", 'id="link-calibration"', 'id="environment"', "6.1.0-synthetic",
@@ -114,9 +116,15 @@ def test_every_table_has_a_caption_and_every_figure_its_command(text: str):
 
 
 def test_failures_are_counted_and_explained(markdown: str):
-    assert "| uffd-demand | scan | lan | timeout | 4/8 | a synthetic timeout, told with, a comma" in (
-        markdown)
+    assert ("| uffd-demand | scan | lan | timeout | 4/8 | a synthetic timeout, told with, a comma"
+            in markdown)
     assert "| lan | uffd-demand | 4/8 timeout |" in markdown
+
+
+def test_markdown_keeps_a_star_a_star(tmp_path: Path):
+    table = Table("* marks | a range", ["n"], [["5 ms*"]])
+    assert to_markdown(Page("p", [table])).splitlines()[2:] == [
+        r"*\* marks \| a range*", "", "| n |", "| --- |", r"| 5 ms\* |"]
 
 
 def test_both_colour_settings_reach_the_figures(text: str):

@@ -28,5 +28,5 @@ def test_rates_count_bits_and_sizes_binary_units():
 
 
 def test_the_unit_is_the_suffix():
-    assert [unit_of(c) for c in ("full_s", "limit_Bps", "payload_B", "rep", "efficiency_ratio")] == [
-        "s", "B/s", "B", "", ""]
+    columns = ("full_s", "limit_Bps", "payload_B", "rep", "efficiency_ratio")
+    assert [unit_of(column) for column in columns] == ["s", "B/s", "B", "", ""]
