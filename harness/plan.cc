@@ -62,7 +62,7 @@ std::string link_problem(const LinkSpec& link, const EngineState* engine, const 
     return with_next_step("link engine " + std::string(name_of(engine->engine)) +
                               " is not available: " + engine->reason,
                           engine->next_step);
-  const std::string problem = machine.shape_problem(engine->engine, link.shape);
+  std::string problem = machine.shape_problem(engine->engine, link.shape);
   if (problem.empty()) return "";
   // A better engine that isn't available is what would help.
   for (const EngineState& other : machine.engines)

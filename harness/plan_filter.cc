@@ -50,9 +50,9 @@ std::vector<std::string> values_of(const Suite& suite, const std::string& key) {
 }
 
 void check_term(const Suite& suite, const std::string& key, const std::string& pattern) {
-  static const std::vector<std::string> kKeys = {"series", "approach", "workload", "link"};
-  if (std::ranges::find(kKeys, key) == kKeys.end())
-    refuse("'" + key + "' is none of series, approach, workload, link" + did_you_mean(key, kKeys));
+  static const std::vector<std::string> keys = {"series", "approach", "workload", "link"};
+  if (std::ranges::find(keys, key) == keys.end())
+    refuse("'" + key + "' is none of series, approach, workload, link" + did_you_mean(key, keys));
   const std::vector<std::string> values = values_of(suite, key);
   if (std::ranges::any_of(
           values, [&](const std::string& value) { return matches_pattern(pattern, value); }))

@@ -51,7 +51,7 @@ inline StrategyDirectory described_strategies() {
                                .destination_before = Access::read,
                                .writes_reach_peer = true,
                                .destinations_max = 4};
-  static const std::array<DescribedStrategy, 4> kStrategies = {
+  static const std::array<DescribedStrategy, 4> strategies = {
       DescribedStrategy({.name = "userfaultfd",
                          .summary = "pull",
                          .reference = "",
@@ -64,11 +64,11 @@ inline StrategyDirectory described_strategies() {
   };
   StrategyDirectory directory;
   directory.find = [](std::string_view name) -> const SyncStrategy* {
-    for (const DescribedStrategy& strategy : kStrategies)
+    for (const DescribedStrategy& strategy : strategies)
       if (strategy.info().name == name) return &strategy;
     return nullptr;
   };
-  for (const DescribedStrategy& strategy : kStrategies)
+  for (const DescribedStrategy& strategy : strategies)
     directory.names.emplace_back(strategy.info().name);
   return directory;
 }

@@ -45,13 +45,12 @@ void use(const memsync::Workload& workload) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const memsync::Machine kMachine = machine();
+  static const memsync::Machine here = machine();
   try {
-    const memsync::Suite suite =
-        memsync::parse_suite(std::string(reinterpret_cast<const char*>(data), size),
-                             "/nowhere/s.yaml", kMachine.strategies);
+    const memsync::Suite suite = memsync::parse_suite(
+        std::string(reinterpret_cast<const char*>(data), size), "/nowhere/s.yaml", here.strategies);
     for (const memsync::Workload& workload : suite.workloads) use(workload);
-    const memsync::Plan plan = memsync::make_plan(suite, kMachine);
+    const memsync::Plan plan = memsync::make_plan(suite, here);
     if (plan.cells.size() * (plan.reps + plan.warmup) < 10000) memsync::order(plan, suite.seed);
     memsync::to_json(plan, suite);
   } catch (const memsync::SuiteError&) {

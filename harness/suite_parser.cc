@@ -86,7 +86,7 @@ void check_engines(const std::string& file, const std::vector<LinkSpec>& links) 
   const LinkSpec* first = nullptr;
   for (const LinkSpec& link : links) {
     if (!link.engine) continue;
-    if (first && *first->engine != *link.engine)
+    if (first && first->engine != link.engine)
       throw SuiteError(file, link.at,
                        "link '" + link.name + "' asks for another engine than '" + first->name +
                            "': one engine for all links of a suite");

@@ -126,11 +126,11 @@ void read_touch(const Fields& fields, Workload& workload) {
 }
 
 void read_changes(const SuiteSource& source, const Fields& fields, Workload& workload) {
-  static const SuiteNode kNoKeys{.kind = SuiteNode::Kind::map};
+  static const SuiteNode no_keys{.kind = SuiteNode::Kind::map};
   const bool is_handover = workload.does == WorkloadKind::handover;
   if (is_handover || fields.has("writer")) {
     const SuiteNode* writer = fields.given("writer");
-    workload.writer = read_writer(source, writer ? *writer : kNoKeys, workload.region_bytes);
+    workload.writer = read_writer(source, writer ? *writer : no_keys, workload.region_bytes);
     workload.after = fields.duration("after");
   } else {
     workload.dirty_ratio = fields.has("dirty") ? fields.ratio("dirty") : 0.01;
