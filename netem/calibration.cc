@@ -101,7 +101,7 @@ Calibration calibrate(Link& link) {
   std::exception_ptr failure;
   // A thread of its own, so that the real-time policy ends with it.
   std::jthread([&] {
-    enter_real_time(kProbePriority);
+    take_precedence(Precedence::probe);
     try {
       result = measure(link);
     } catch (...) {

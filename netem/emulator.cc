@@ -132,6 +132,7 @@ class Emulator {
   bool cut_ = false;
   bool cold_ = true;
   SpinAllowance allowance_;
+  Naps naps_;
   bool spinning_ = false;  // since the allowance was last settled
   Nanoseconds last_arrival_{};
 };
@@ -173,10 +174,11 @@ void Emulator::wait(std::optional<Nanoseconds> due) {
                     {setup_.control.get(), POLLIN, 0}};
   if (::ppoll(ends, 3, unbounded ? nullptr : &left, nullptr) < 0 && errno != EINTR)
     throw_errno("waiting for packets");
+  naps_.rested(Clock::now());
 }
 
 void Emulator::run() {
-  enter_real_time(kEmulatorPriority);
+  take_precedence(Precedence::emulator);
   // The default slack of 50 us would be added to every delivery.
   check(::prctl(PR_SET_TIMERSLACK, 1), "setting the timer slack");
   check(::send(setup_.control.get(), &kReadyNotice, 1, MSG_NOSIGNAL), "reporting readiness");
@@ -188,6 +190,7 @@ void Emulator::run() {
       last_arrival_ = now();
       allowance_.settle(last_arrival_, false);
       spinning_ = false;
+      naps_.nap_when_due(Clock::time_point(last_arrival_));
       continue;
     }
     auto due = due_forth;

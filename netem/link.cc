@@ -16,7 +16,7 @@ TopologySetup topology_setup(const LinkSetup& setup,
   TopologySetup topology;
   topology.prepare_middle = std::move(prepare_middle);
   topology.congestion_control = setup.congestion_control;
-  topology.max_segments = max_segments_of(setup.shape);
+  topology.max_segments = max_segments_of(setup.engine, setup.shape);
   // Half of a buffer's memory is what a packet costs the kernel, so twice two BDP.
   const double rate = static_cast<double>(setup.shape.bits_per_second.value_or(10'000'000'000));
   const double bdp = rate / 8 * seconds(setup.shape.rtt + setup.shape.jitter);

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "lib/os/error.h"
+#include "netem/real_time.h"
 #include "netem/topology.h"
 
 #ifndef UDP_SEGMENT
@@ -74,18 +75,9 @@ struct Received {
   Nanoseconds stamp{};  // CLOCK_REALTIME, by the kernel when the packet reached the device
 };
 
-// One datagram or superpacket into `buffer`; nullopt when none is there.
-std::optional<Received> receive(const FileDescriptor& socket, std::span<char> buffer) {
-  iovec part{buffer.data(), buffer.size()};
-  alignas(cmsghdr) std::array<char, 128> control;
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  const ssize_t got = ::recvmsg(socket.get(), &message, MSG_DONTWAIT);
-  if (got < 0) return std::nullopt;  // EAGAIN, or ICMP's report on an earlier datagram
-  Received result{.bytes = static_cast<uint64_t>(got), .packets = 1, .stamp = {}};
+// What the control messages of a datagram say about it.
+Received describe(msghdr& message, uint64_t bytes) {
+  Received result{.bytes = bytes, .packets = 1, .stamp = {}};
   for (auto* item = CMSG_FIRSTHDR(&message); item != nullptr; item = CMSG_NXTHDR(&message, item)) {
     if (item->cmsg_level == SOL_SOCKET && item->cmsg_type == SO_TIMESTAMPNS) {
       timespec stamp{};
@@ -95,11 +87,47 @@ std::optional<Received> receive(const FileDescriptor& socket, std::span<char> bu
       int segment_bytes = 0;
       std::memcpy(&segment_bytes, CMSG_DATA(item), sizeof segment_bytes);
       const auto segment = static_cast<uint64_t>(std::max(segment_bytes, 1));
-      result.packets = (result.bytes + segment - 1) / segment;
+      result.packets = (bytes + segment - 1) / segment;
     }
   }
   return result;
 }
+
+// Takes datagrams and superpackets, many with one call; only their sizes and stamps are kept.
+class BatchReceiver {
+ public:
+  BatchReceiver() : buffer_(kUnits * kUnitBytes) {}
+
+  // Calls `each` with what is there, at most kUnits. Returns how many there were.
+  template <typename Each>
+  int receive(const FileDescriptor& socket, const Each& each) {
+    for (size_t i = 0; i < kUnits; ++i) {
+      parts_[i] = {buffer_.data() + i * kUnitBytes, kUnitBytes};
+      messages_[i].msg_hdr = {};
+      messages_[i].msg_hdr.msg_iov = &parts_[i];
+      messages_[i].msg_hdr.msg_iovlen = 1;
+      messages_[i].msg_hdr.msg_control = controls_[i].bytes;
+      messages_[i].msg_hdr.msg_controllen = sizeof controls_[i].bytes;
+    }
+    const int got = ::recvmmsg(socket.get(), messages_.data(), kUnits, MSG_DONTWAIT, nullptr);
+    for (int i = 0; i < got; ++i) {
+      auto& message = messages_[static_cast<size_t>(i)];
+      each(describe(message.msg_hdr, message.msg_len));
+    }
+    return got;  // negative: nothing there, or ICMP's report on an earlier datagram
+  }
+
+ private:
+  static constexpr unsigned kUnits = 32;
+  static constexpr size_t kUnitBytes = 65536;
+  struct Control {
+    alignas(cmsghdr) char bytes[128];
+  };
+  std::vector<char> buffer_;
+  std::array<iovec, kUnits> parts_{};
+  std::array<mmsghdr, kUnits> messages_{};
+  std::array<Control, kUnits> controls_{};
+};
 
 }  // namespace
 
@@ -112,7 +140,6 @@ struct ProbeTraffic::Arrivals {
   Clock::time_point last_seen{};
 
   void add(const Received& unit) {
-    last_seen = Clock::now();
     packets += unit.packets;
     if (first == Nanoseconds::zero()) first = unit.stamp;
     if (unit.stamp > first) {
@@ -144,17 +171,21 @@ std::vector<Nanoseconds> ProbeTraffic::round_trips(unsigned count) {
   const auto start = Clock::now();
   const auto end = start + kProbeInterval * (count + kUncounted) + 2 * link_.shape().rtt +
                    2 * link_.shape().jitter + std::chrono::milliseconds(100);
-  while (result.size() < count && Clock::now() < end) {
-    if (sent < count + kUncounted && Clock::now() >= start + kProbeInterval * sent) {
+  Naps naps;
+  for (auto now = start; result.size() < count && now < end; now = Clock::now()) {
+    if (result.size() + kUncounted == sent) naps.nap_when_due(now);  // nothing is on its way
+    if (sent < count + kUncounted && now >= start + kProbeInterval * sent) {
       const int64_t stamp = Clock::now().time_since_epoch().count();
       std::memcpy(buffer.data(), &sent, sizeof sent);
       std::memcpy(buffer.data() + sizeof stamp, &stamp, sizeof stamp);
       [[maybe_unused]] const auto went = ::send(source_.get(), buffer.data(), buffer.size(), 0);
       ++sent;
     }
-    if (receive(destination_, buffer)) [[maybe_unused]]
-      const auto went = ::send(destination_.get(), buffer.data(), buffer.size(), 0);
-    if (receive(source_, buffer)) {
+    if (::recv(destination_.get(), buffer.data(), buffer.size(), 0) > 0) {
+      [[maybe_unused]] const auto back =
+          ::send(destination_.get(), buffer.data(), buffer.size(), 0);
+    }
+    if (::recv(source_.get(), buffer.data(), buffer.size(), 0) > 0) {
       unsigned number = 0;
       int64_t stamp = 0;
       std::memcpy(&number, buffer.data(), sizeof number);
@@ -178,12 +209,14 @@ ProbeTraffic::Offered ProbeTraffic::send_and_count(Way way, Nanoseconds duration
   const FileDescriptor& from = way == Way::forth ? source_ : destination_;
   const FileDescriptor& to = way == Way::forth ? destination_ : source_;
   set_option(from, IPPROTO_UDP, UDP_SEGMENT, segments > 1 ? kPayloadBytes : 0);
-  std::vector<char> buffer(65536);
+  const std::vector<char> buffer(65536);
   const size_t unit_bytes = size_t{segments} * kPayloadBytes;
   const double unit_bits = 8.0 * segments * (kPayloadBytes + kHeaderBytes);
   const auto start = Clock::now();
   const auto limit = start + duration + link_.shape().rtt + std::chrono::seconds(3);
   const Nanoseconds quiet = longest_quiet(bits_per_second);
+  BatchReceiver receiver;
+  Naps naps;
   Offered offered;
   auto previous = start;
   arrivals.last_seen = start + duration + link_.shape().rtt / 2;
@@ -196,16 +229,17 @@ ProbeTraffic::Offered ProbeTraffic::send_and_count(Way way, Nanoseconds duration
     if (sending && static_cast<double>(offered.packets / segments) < units_due &&
         ::send(from.get(), buffer.data(), unit_bytes, 0) >= 0)
       offered.packets += segments;
-    while (const auto unit = receive(to, buffer)) arrivals.add(*unit);
+    if (receiver.receive(to, [&](const Received& unit) { arrivals.add(unit); }) > 0)
+      arrivals.last_seen = now;
+    naps.nap_when_due(now);
   }
   return offered;
 }
 
 double ProbeTraffic::overload(Way way, Nanoseconds duration, uint64_t bits_per_second) {
-  constexpr double kExcess = 1.3;
+  constexpr double kExcess = 1.08;  // more would only be dropped
   constexpr int kAttempts = 3;
-  const unsigned limit = max_segments_of(link_.shape());
-  const unsigned segments = limit == 0 ? kMostSegments : std::min(limit, kMostSegments);
+  const unsigned segments = segments_at(bits_per_second);
   const double rate = static_cast<double>(bits_per_second);
   const double queue_s = 8 * static_cast<double>(queue_bytes_of(link_.shape())) / rate;
   double measured = 0;

@@ -27,7 +27,7 @@ class ProbeTraffic {
 
   // `count` echoed datagrams, one every few milliseconds; the round trips of those that came back.
   std::vector<Nanoseconds> round_trips(unsigned count);
-  // Sends 1.3 times `bits_per_second` for `duration`. Returns the bits per second that arrived, as
+  // Sends 1.08 times `bits_per_second` for `duration`. Returns the bits per second that arrived, as
   // IP packets, by the receiving kernel's time stamps; 0 when nothing did.
   double overload(Way way, Nanoseconds duration, uint64_t bits_per_second);
   // Sends MTU-sized packets below the rate from the source and counts those that arrive.

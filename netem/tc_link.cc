@@ -50,7 +50,7 @@ std::string netem_options(const LinkShape& shape) {
   if (jitter_ns > 0) options += " " + microseconds(jitter_ns / 2);
   if (shape.loss_ratio > 0) options += " loss " + std::to_string(shape.loss_ratio * 100) + "%";
   // With a rate, a packet is never scheduled before the one ahead of it, whatever the jitter.
-  // A negative overhead takes the Ethernet header off what is paced.
+  // The negative overhead takes the Ethernet header off what is paced.
   if (shape.bits_per_second)
     options += " rate " + std::to_string(*shape.bits_per_second) + "bit -14";
   if (!shape.bits_per_second && jitter_ns > 0) options += " rate 100gbit";

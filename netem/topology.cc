@@ -66,12 +66,16 @@ void run_batch(const std::string& tool, const std::string& commands,
   throw std::runtime_error(tool + " -batch: " + result.end.describe() + ": " + words);
 }
 
-unsigned max_segments_of(const LinkShape& shape) noexcept {
-  if (shape.loss_ratio > 0) return 1;  // each packet is lost by itself
-  if (!shape.bits_per_second) return 0;
+unsigned segments_at(uint64_t bits_per_second) noexcept {
   constexpr double kLongest_s = 0.0002;
-  const double bytes = static_cast<double>(*shape.bits_per_second) / 8 * kLongest_s;
+  const double bytes = static_cast<double>(bits_per_second) / 8 * kLongest_s;
   return static_cast<unsigned>(std::clamp(bytes / double{kMtuBytes}, 1.0, 44.0));
+}
+
+unsigned max_segments_of(LinkEngine engine, const LinkShape& shape) noexcept {
+  if (shape.loss_ratio > 0) return 1;
+  if (!shape.bits_per_second) return 0;
+  return engine == LinkEngine::tc ? 1 : segments_at(*shape.bits_per_second);
 }
 
 Topology::Topology(const TopologySetup& setup)

@@ -47,8 +47,12 @@ class Topology {
 void run_batch(const std::string& tool, const std::string& commands,
                const NetworkNamespace& network);
 
-// How many segments a superpacket may have, so that handing it over as one moves no segment by
-// more than about 0.2 ms; 0: no limit of ours.
-unsigned max_segments_of(const LinkShape& shape) noexcept;
+// How many segments of an MTU fit into 0.2 ms of a rate, 1 to 44.
+unsigned segments_at(uint64_t bits_per_second) noexcept;
+
+// How many segments a superpacket may have. `tun`: handing it over as one moves no segment by more
+// than 0.2 ms. `tc`: netem's limit counts packets and its overhead is per packet, so 1. Where
+// packets are lost, 1: they are lost one by one. 0: no limit of ours.
+unsigned max_segments_of(LinkEngine engine, const LinkShape& shape) noexcept;
 
 }  // namespace memsync
