@@ -221,6 +221,8 @@ std::vector<ByteRange> Pager::lost() const {
 }
 
 Statistics Pager::statistics() const {
+  // A thread that has been woken already finds its unit counted.
+  MutexLock placing(placing_);
   MutexLock lock(mutex_);
   Statistics result;
   result.payload_received = received_;

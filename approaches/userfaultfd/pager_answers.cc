@@ -37,6 +37,7 @@ void Pager::completed(std::span<Completion> done) noexcept {
         continue;
       }
       MutexLock lock(mutex_);
+      note_answered(requests_[completion.tag]);
       note_failed(requests_[completion.tag], completion.error, plan);
       free_request(completion.tag);
     }
@@ -57,6 +58,7 @@ void Pager::land(uint64_t tag, Plan& plan) {
     MutexLock lock(mutex_);
     request = &requests_[tag];  // a deque's elements stay where they are
     wanted = request->generation == generation_ && !stopped_;
+    note_answered(*request);
     received_ += request->range.length;
     link_.arrived(request->range.length, Clock::now() - request->asked, Clock::now());
   }
@@ -252,11 +254,14 @@ ReadRequest Pager::new_request(ByteRange range, Kind kind, Urgency urgency) {
   return {.offset = range.offset, .into = request.staging.bytes().first(range.length), .tag = tag};
 }
 
-void Pager::free_request(uint64_t tag) {
-  Request& request = requests_[tag];
+// It is not in flight any more, whatever becomes of it.
+void Pager::note_answered(const Request& request) {
   in_flight_ -= request.range.length;
   if (request.urgency == Urgency::background) background_answered_ += request.range.length;
-  request.range = {};
+}
+
+void Pager::free_request(uint64_t tag) {
+  requests_[tag].range = {};
   free_tags_.push_back(tag);
 }
 
