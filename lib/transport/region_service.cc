@@ -11,12 +11,18 @@ class RegionErrorCategory : public std::error_category {
   const char* name() const noexcept override { return "region"; }
   std::string message(int value) const override {
     switch (static_cast<RegionError>(value)) {
-      case RegionError::stale_epoch: return "the region's ownership has passed on (stale epoch)";
-      case RegionError::out_of_bounds: return "reaches past the region's end";
-      case RegionError::too_large: return "longer than the peer takes in one request";
-      case RegionError::unknown_topic: return "the peer does not understand this exchange";
-      case RegionError::refused: return "refused by the peer";
-      case RegionError::malformed: return "bytes that are no message of the protocol";
+      case RegionError::stale_epoch:
+        return "the region's ownership has passed on (stale epoch)";
+      case RegionError::out_of_bounds:
+        return "reaches past the region's end";
+      case RegionError::too_large:
+        return "longer than the peer takes in one request";
+      case RegionError::unknown_topic:
+        return "the peer does not understand this exchange";
+      case RegionError::refused:
+        return "refused by the peer";
+      case RegionError::malformed:
+        return "bytes that are no message of the protocol";
     }
     return "unknown region error " + std::to_string(value);
   }
