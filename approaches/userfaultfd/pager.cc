@@ -147,9 +147,12 @@ void Pager::carry_out(Plan& plan) {
 // A fault in a unit that is there: it was answered between the fault and its report, or the
 // application has dropped the page since (madvise(2)), which then comes from the source again.
 void Pager::look_again(uint64_t offset) {
-  if (memory_.is_populated(offset)) {
-    memory_.wake(offset);
-    return;
+  {
+    MutexLock placing(placing_);  // or it is being answered right now
+    if (memory_.is_populated(offset)) {
+      memory_.wake(offset);
+      return;
+    }
   }
   const ByteRange page{offset, std::min(page_bytes(), geometry_.size_bytes - offset)};
   Plan plan;
@@ -207,7 +210,11 @@ void Pager::pull_everything(Deadline deadline, std::stop_token stop) {
   while (unresolved_ != 0 && !given_up_ && !stop.stop_requested())
     if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout) break;
   settle_cursor_.reset();
-  if (unresolved_ == 0 || given_up_) return;
+  if (unresolved_ == 0 || given_up_) {
+    lock.unlock();
+    MutexLock placing(placing_);  // the last unit's pages are in place, too
+    return;
+  }
   throw_errno("bringing the rest of the region: " + std::to_string(unresolved_) + " of " +
                   std::to_string(units_.size()) + " units are still at the source",
               stop.stop_requested() ? ECANCELED : ETIMEDOUT);
@@ -221,6 +228,8 @@ std::vector<ByteRange> Pager::lost() const {
 }
 
 Statistics Pager::statistics() const {
+  // A thread that has been woken already finds its unit counted.
+  MutexLock placing(placing_);
   MutexLock lock(mutex_);
   Statistics result;
   result.payload_received = received_;

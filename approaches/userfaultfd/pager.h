@@ -110,6 +110,7 @@ class Pager : public CompletionSink {
   uint64_t window_limit() const REQUIRES(mutex_);
 
   ReadRequest new_request(ByteRange range, Kind kind, Urgency urgency) REQUIRES(mutex_);
+  void note_answered(const Request& request) REQUIRES(mutex_);
   void free_request(uint64_t tag) REQUIRES(mutex_);
   void give_up(std::exception_ptr failure) noexcept;
 
@@ -124,7 +125,7 @@ class Pager : public CompletionSink {
   const FileDescriptor wake_up_ = FileDescriptor::event();
 
   // Held while pages are placed, poisoned or dropped: no answer of before a drop lands after it.
-  Mutex placing_;
+  mutable Mutex placing_;
   mutable Mutex mutex_;
   Condition changed_;
   std::vector<State> units_ GUARDED_BY(mutex_);

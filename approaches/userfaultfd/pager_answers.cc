@@ -37,6 +37,7 @@ void Pager::completed(std::span<Completion> done) noexcept {
         continue;
       }
       MutexLock lock(mutex_);
+      note_answered(requests_[completion.tag]);
       note_failed(requests_[completion.tag], completion.error, plan);
       free_request(completion.tag);
     }
@@ -49,28 +50,32 @@ void Pager::completed(std::span<Completion> done) noexcept {
 
 // --- what came ---------------------------------------------------------------------------------
 
+// The unit counts as present before its pages are: whoever looks at it with placing_ held sees both
+// or neither, and a thread that is woken, drops its page and touches it again is not overlooked.
 void Pager::land(uint64_t tag, Plan& plan) {
   MutexLock placing(placing_);
   Request* request = nullptr;
-  bool wanted = false;
   {
     MutexLock lock(mutex_);
     request = &requests_[tag];  // a deque's elements stay where they are
-    wanted = request->generation == generation_ && !stopped_;
+    note_answered(*request);
     received_ += request->range.length;
-    link_.arrived(request->range.length, Clock::now() - request->asked, Clock::now());
+    const auto now = Clock::now();
+    link_.arrived(request->range.length, now - request->asked, now);
+    if (request->generation != generation_ || stopped_) {
+      free_request(tag);
+      return;
+    }
+    note_landed(*request);
   }
   std::error_code error;
-  if (wanted) try {
-      memory_.place(request->range.offset, request->staging.bytes().data(), request->range.length);
-    } catch (const std::system_error& problem) {
-      error = problem.code();
-    }
+  try {
+    memory_.place(request->range.offset, request->staging.bytes().data(), request->range.length);
+  } catch (const std::system_error& problem) {
+    error = problem.code();
+  }
   MutexLock lock(mutex_);
-  if (error)
-    lose(request->range, error, plan);
-  else if (wanted)
-    note_landed(*request);
+  if (error) lose(request->range, error, plan);
   free_request(tag);
 }
 
@@ -163,6 +168,7 @@ void Pager::lose(ByteRange range, std::error_code error, Plan& plan) {
   const UnitIndex last = unit_of(range.offset + range.length - 1);
   for (UnitIndex unit = unit_of(range.offset); unit <= last; ++unit) {
     if (pieces_.contains(unit)) continue;  // the rest of its pages are still on their way
+    if (units_[unit] == State::present) units_[unit] = State::lost;
     resolve(unit, State::lost);
   }
 }
@@ -252,11 +258,14 @@ ReadRequest Pager::new_request(ByteRange range, Kind kind, Urgency urgency) {
   return {.offset = range.offset, .into = request.staging.bytes().first(range.length), .tag = tag};
 }
 
-void Pager::free_request(uint64_t tag) {
-  Request& request = requests_[tag];
+// It is not in flight any more, whatever becomes of it.
+void Pager::note_answered(const Request& request) {
   in_flight_ -= request.range.length;
   if (request.urgency == Urgency::background) background_answered_ += request.range.length;
-  request.range = {};
+}
+
+void Pager::free_request(uint64_t tag) {
+  requests_[tag].range = {};
   free_tags_.push_back(tag);
 }
 

@@ -77,12 +77,19 @@ TEST_P(WholeRead, GivesTheSourcesBytesAndZerosBehindThem) {
   EXPECT_NO_THROW(pulled.pager.rethrow_failure());
 }
 
+std::string name_of_case(const testing::TestParamInfo<WholeRead::ParamType>& test) {
+  const auto& [size, settings] = test.param;
+  return std::to_string(size) + "_in_units_of_" + std::to_string(settings.unit_bytes) +
+         (settings.prefetch == Prefetch::none ? "_on_demand" : "_ahead");
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Sizes, WholeRead,
     testing::Combine(testing::Values(1, 4095, 4096, 4097, kMiB + 123, 64 << 10, 8 * kMiB),
                      testing::Values(Settings{}, kDemandOnly, kOnePage,
                                      Settings{.unit_bytes = 4096},
-                                     Settings{.unit_bytes = kMiB, .window_bytes = kMiB})));
+                                     Settings{.unit_bytes = kMiB, .window_bytes = kMiB})),
+    name_of_case);
 
 TEST(Pager, OfOnePageUnitsTakesOneFaultPerPageAndNoneAtTheSecondTouch) {
   constexpr uint64_t kPages = 300;
