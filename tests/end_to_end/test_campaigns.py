@@ -51,7 +51,7 @@ def test_measures_obey_physics(write_suite, tmp_path: Path) -> None:
     assert int(pulled["wire_tx_B"]) > 1000003
     assert float(rows["userfaultfd/move/fast"]["blackout_s"]) >= rtt
     floor = rows["floor/move/fast"]
-    assert floor["payload_B"] == "" and int(floor["wire_tx_B"]) == 0
+    assert floor["payload_B"] == "0" and int(floor["wire_tx_B"]) == 0
     assert float(floor["blackout_s"]) < float(rows["userfaultfd/move/fast"]["blackout_s"])
 
 
@@ -142,7 +142,7 @@ def test_a_killed_agent_is_one_crashed_row_and_the_campaign_goes_on(write_suite,
 
 
 def test_a_repetition_that_hangs_is_a_timeout(write_suite, tmp_path: Path) -> None:
-    suite = write_suite(workloads=MOVE, approaches="  - {use: floor}\n  - {use: userfaultfd}", timeout="4s")
+    suite = write_suite(workloads=MOVE, approaches="  - {use: floor}\n  - {use: userfaultfd}", timeout="8s")
     out = tmp_path / "out"
     process = subprocess.Popen([MEMSYNC, "run", suite, "--out", out], stderr=subprocess.PIPE, text=True)
     os.kill(find_agent(out, "destination0"), signal.SIGSTOP)
@@ -219,8 +219,10 @@ def test_without_privilege_the_run_ends_with_unsupported_rows(write_suite, tmp_p
     words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", MEMSYNC, "run", suite, "--out", home / "out"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     rows = read_rows(home / "out")
-    assert done.returncode in (0, 5), done.stderr
+    assert done.returncode in (0, 4, 5), done.stderr
     far = [row for row in rows if row["link"] == "fast"]
-    assert far and all(row["status"] == "unsupported" and row["status_detail"] for row in far)
+    assert far
+    if not os.stat("/dev/net/tun").st_mode & 0o006:
+        assert all(row["status"] == "unsupported" and row["status_detail"] for row in far)
     if done.returncode == 0:
         assert any(row["status"] == "ok" for row in rows if row["link"] == "local")
