@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <numeric>
+#include <stdexcept>
 #include <utility>
 
 #include "lib/region/content.h"
@@ -130,8 +130,13 @@ class Planner {
       if (!strategy)
         throw SuiteError(suite.path, approach.at, "there is no approach '" + approach.use + "'");
       Options options(strategy->info().options, approach.with);
-      std::string unmet = joined(machine.unmet(*strategy, options));
-      approaches_.push_back({*strategy, std::move(options), std::move(unmet)});
+      try {
+        std::string unmet = joined(machine.unmet(*strategy, options));
+        approaches_.push_back({*strategy, std::move(options), std::move(unmet)});
+      } catch (const std::invalid_argument& problem) {
+        // A rule between options, or beyond a unit's, that only the approach knows.
+        throw SuiteError(suite.path, approach.at, approach.use + ": " + problem.what());
+      }
     }
   }
 

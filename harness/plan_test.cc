@@ -119,6 +119,16 @@ TEST(Plan, GivesEachApproachItsOwnOptions) {
   EXPECT_EQ(cell_of(plan, "demand/scan/local").reason, "not this one");
 }
 
+TEST(Plan, RefusesOptionsThatTheApproachItselfRefuses) {
+  Machine machine = capable_machine();
+  machine.unmet = [](const SyncStrategy&, const Options&) -> std::vector<std::string> {
+    throw std::invalid_argument("option 'unit': 5KiB is no power of two");
+  };
+  EXPECT_EQ(
+      refusal(suite_of(kScan, "{use: local}", "{use: userfaultfd, with: {unit: 5KiB}}"), machine),
+      "s.yaml:1:112: userfaultfd: option 'unit': 5KiB is no power of two");
+}
+
 TEST(Plan, TakesOneEngineForAllLinks) {
   Machine machine = capable_machine();
   // tun can't make the second link, none neither: most links win, and the rest says why.
