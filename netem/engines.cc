@@ -48,7 +48,7 @@ std::vector<EngineState> probe_engines() {
                 }),
           probe(LinkEngine::tun, as_root,
                 [](const NetworkNamespace& network) {
-                  network.run([] { make_tun_device("probe", Offloads::on); });
+                  network.run([] { make_tun_device("tun-probe", Offloads::on); });
                   add_veth(network);
                 }),
           probe(LinkEngine::none, as_root, add_veth)};

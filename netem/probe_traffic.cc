@@ -245,7 +245,8 @@ double ProbeTraffic::overload(Way way, Nanoseconds duration, uint64_t bits_per_s
   double measured = 0;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     Arrivals arrivals;
-    const Offered offered = send_and_count(way, duration, kExcess * rate, segments, arrivals);
+    const Offered offered = send_and_count(
+        way, duration, kExcess * rate / (1 - link_.shape().loss_ratio), segments, arrivals);
     measured = arrivals.bits_per_second();
     // While this thread was off its CPU for longer than the queue lasts, the line was idle.
     if (seconds(offered.longest_pause) < 0.8 * queue_s) break;

@@ -28,6 +28,7 @@ FileDescriptor make_tun_device(const std::string& name, Offloads offloads) {
     if (::ioctl(device.get(), TUNSETOFFLOAD, kTcp | kUdp) < 0)
       check(::ioctl(device.get(), TUNSETOFFLOAD, kTcp), "switching on offloads of " + name);
   }
+  check(::ioctl(device.get(), TUNSETPERSIST, 1), "letting " + name + " outlive its descriptor");
   return device;
 }
 
