@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -123,6 +124,9 @@ class Client final : public RegionService, private ReplyReceiver::Owner {
   Deadline last_received_;
 
   boost::asio::io_context io_{1};
+  // A failed client still has refusals to deliver.
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{
+      io_.get_executor()};
   boost::asio::posix::stream_descriptor descriptor_{io_};
   boost::asio::steady_timer deadline_timer_{io_};
   boost::asio::steady_timer alive_timer_{io_};

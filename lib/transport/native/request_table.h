@@ -70,7 +70,7 @@ class RequestTable {
 
  private:
   static constexpr unsigned kIndexBits = 20;
-  static constexpr size_t kBlockSlots = 1024;
+  static constexpr size_t kBlockSlots = 256;
   static constexpr size_t kBlocksMax = (size_t{1} << kIndexBits) / kBlockSlots;
 
   using Block = std::array<OpenRequest, kBlockSlots>;

@@ -141,7 +141,7 @@ TEST_P(Session, CarriesExchangesLargerThanAFrame) {
   client->start_exchange("twice", request, 2, Urgency::demand, soon(), sink);
   client->start_exchange("thrice", request, 3, Urgency::demand, soon(), sink);
   ASSERT_TRUE(sink.wait_for(3));
-  for (const uint64_t tag : {1, 2}) {
+  for (const uint64_t tag : {1U, 2U}) {
     const auto reply = sink.reply(tag);
     ASSERT_EQ(reply.size(), 2 * request.size());
     EXPECT_TRUE(std::equal(request.begin(), request.end(), reply.begin()));

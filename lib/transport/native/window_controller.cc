@@ -10,6 +10,8 @@ namespace {
 // A least delay older than this is looked for again.
 constexpr Nanoseconds kBaseLife = std::chrono::seconds(10);
 constexpr uint32_t kAnswersPerRound = 8;  // at least: the least of a few is no measure
+// So many rounds without a queue, although the window creeps up: the link has more to give.
+constexpr uint32_t kRoundsBelow = 12;
 
 double ns(Nanoseconds duration) {
   return static_cast<double>(duration.count());
@@ -38,9 +40,9 @@ void WindowController::answered(uint64_t bytes, Deadline sent_at, Deadline now) 
   least_queueing_ = std::min(least_queueing_, delay - base);
   least_delay_ = std::min(least_delay_, delay);
   if (round_answers_++ == 0) first_answer_ = now;
-  round_bytes_ += bytes;
   if (phase_ == Phase::starting && limited_)
-    set_window(static_cast<double>(window_) + growth_ * static_cast<double>(bytes));
+    set_window(std::min(static_cast<double>(window_) + growth_ * static_cast<double>(bytes),
+                        2.0 * static_cast<double>(round_window_)));
   if (sent_at >= round_start_ && round_answers_ >= kAnswersPerRound) end_round(now);
 }
 
@@ -57,6 +59,7 @@ void WindowController::end_round(Deadline now) noexcept {
   if (dipping_) {
     dipping_ = false;
     base_seen_ = now;
+    rounds_below_ = 0;
     set_window(static_cast<double>(window_before_dip_));
   } else if (phase_ == Phase::starting) {
     // How much of the round trip the answers filled: a full one means a full link.
@@ -72,8 +75,9 @@ void WindowController::end_round(Deadline now) noexcept {
     if (rounds_above_ >= 2) {
       set_window(std::max(ideal, static_cast<double>(window_) / 2));
       rounds_above_ = 0;
-    } else if (limited_ && rounds_below_ >= 3) {
-      set_window(static_cast<double>(window_) * 1.25);
+    } else if (limited_ && rounds_below_ >= kRoundsBelow) {
+      set_window(static_cast<double>(window_) * 1.25);  // and see what that does first
+      rounds_below_ = 0;
     } else if (limited_ && queueing <= 1.5 * target) {
       set_window((static_cast<double>(window_) + ideal) / 2);
     }
@@ -85,8 +89,8 @@ void WindowController::end_round(Deadline now) noexcept {
     }
   }
   round_start_ = now;
+  round_window_ = window_;
   limited_ = false;
-  round_bytes_ = 0;
   round_answers_ = 0;
   least_queueing_ = least_delay_ = Nanoseconds::max();
 }

@@ -58,9 +58,9 @@ class WindowController {
 
   Deadline round_start_{};
   Deadline first_answer_{};
+  uint64_t round_window_ = kWindowStart;
   Nanoseconds least_queueing_ = Nanoseconds::max();
   Nanoseconds least_delay_ = Nanoseconds::max();
-  uint64_t round_bytes_ = 0;
   uint32_t round_answers_ = 0;
   uint32_t rounds_above_ = 0;
   uint32_t rounds_below_ = 0;
