@@ -78,7 +78,10 @@ class TwoHosts : public testing::Test {
     options_.emplace(strategy().info().options, std::move(options));
     SideSetup source = setup(size, *source_network_);
     source.store = std::move(store);
-    source.suspend_app = [this] { suspended_ = true; };
+    source.suspend_app = [this] {
+      if (last_writes_) last_writes_();
+      suspended_ = true;
+    };
     source.resume_app = [this] { suspended_ = false; };
     source_ = strategy().open_source(std::move(source));
     SideSetup destination = setup(size, *destination_network_);
@@ -107,6 +110,7 @@ class TwoHosts : public testing::Test {
   const std::unique_ptr<Network> source_network_;
   const std::unique_ptr<Network> destination_network_;
   std::optional<Options> options_;
+  std::function<void()> last_writes_;  // what the source's application does before it stops
   std::atomic<bool> suspended_{false};
   std::atomic<bool> resumed_{false};
   std::unique_ptr<Side> source_;
@@ -129,8 +133,10 @@ TEST_F(TwoHosts, HandTheRegionOverAndTheRestFollows) {
   const auto theirs = source_->region().memory;
   const auto ours = destination_->region().memory;
   EXPECT_EQ(ours[0], expected_at(0));  // pulled before the source writes it
-  theirs[0] = std::byte{0xaa};         // and written after
-  theirs[kMiB] = std::byte{0xbb};
+  last_writes_ = [theirs] {
+    theirs[0] = std::byte{0xaa};
+    theirs[kMiB] = std::byte{0xbb};
+  };
 
   const HandoverReport report = destination_->handover()->finalize(after(10s));
   EXPECT_TRUE(suspended_ && resumed_);

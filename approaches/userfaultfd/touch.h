@@ -14,7 +14,6 @@ class SurviveBusErrors {
   SurviveBusErrors() {
     struct sigaction action{};
     action.sa_handler = &jump;
-    action.sa_flags = SA_NODEFER;  // siglongjmp leaves the handler for good
     ::sigaction(SIGBUS, &action, &before_bus_);
     ::sigaction(SIGSEGV, &action, &before_segv_);
   }
@@ -28,7 +27,7 @@ class SurviveBusErrors {
   // The byte at `address`, or nullopt when touching it raised a signal. Any thread.
   static std::optional<std::byte> touch(const volatile std::byte* address) {
     landing_set_ = 1;
-    if (sigsetjmp(landing_, 0) != 0) return std::nullopt;
+    if (sigsetjmp(landing_, 1) != 0) return std::nullopt;  // with the signal mask
     const std::byte value = *address;
     landing_set_ = 0;
     return value;
