@@ -54,7 +54,7 @@ std::vector<Include> repository_includes() {
       std::ifstream file(entry.path());
       std::smatch match;
       for (std::string line; std::getline(file, line);)
-        if (std::regex_search(line, match, line_form))
+        if (std::regex_search(line, match, line_form) && !match[1].str().ends_with(".pb.h"))  // generated
           includes.push_back({fs::relative(entry.path(), root).string(), match[1]});
     }
   return includes;
@@ -69,7 +69,7 @@ TEST(Arrows, PointOneWay) {
 
 TEST(Arrows, AreNamedFromTheRootOfTheRepository) {
   for (const auto& [from, into] : repository_includes()) {
-    const bool generated = into.ends_with(".inc") || into.ends_with(".pb.h");
+    const bool generated = into.ends_with(".inc");
     EXPECT_TRUE(generated || fs::exists(fs::path(MEMSYNC_SOURCE_FOLDER) / into)) << from << " includes " << into;
   }
 }
