@@ -19,13 +19,15 @@ namespace memsync {
 class LocalRegion : public RegionService {
  public:
   struct Hooks {
-    std::function<void()> suspend_app;  // returns once the app has stopped writing; may be empty
-    std::function<void()> resume_app;   // may be empty
-    std::function<std::vector<ChunkIndex>()> collect_dirty;  // called after suspend_app; may be empty
-    std::function<void()> start_tracking;                    // may be empty
-    std::function<void()> released;                          // may be empty
+    std::function<void()> suspend_app{};  // returns once the app has stopped writing; may be empty
+    std::function<void()> resume_app{};   // may be empty
+    std::function<std::vector<ChunkIndex>()>
+        collect_dirty{};                     // called after suspend_app; may be empty
+    std::function<void()> start_tracking{};  // may be empty
+    std::function<void()> released{};        // may be empty
     // Answers an exchange: topic, request -> reply; throws std::system_error. May be empty.
-    std::function<std::vector<std::byte>(std::string_view, std::span<const std::byte>)> on_exchange;
+    std::function<std::vector<std::byte>(std::string_view, std::span<const std::byte>)>
+        on_exchange{};
   };
   // `reader` (and `writable`, the same store, where given) outlive this.
   LocalRegion(Reader& reader, Backend* writable, const RegionId& region, Hooks hooks);

@@ -11,8 +11,9 @@ namespace memsync::native {
 inline constexpr size_t kStagingBytes = 320U << 10;
 // One send: as much payload as is worth a system call of its own.
 inline constexpr size_t kBatchPayload = 256U << 10;
-// The kernel keeps no more than this unsent, so that what is urgent is not queued behind more.
-inline constexpr int kUnsentBytes = 128 << 10;
+// The kernel keeps no more than this unsent, so that what is urgent is not queued behind more. One
+// batch fits: with half of it, 64 answers of 4 KiB in flight on loopback stopped and woke again.
+inline constexpr int kUnsentBytes = 256 << 10;
 // Background is only written while less than this is unsent. Half of the above: the kernel calls
 // the socket writable below that.
 inline constexpr int kUnsentForBackground = kUnsentBytes / 2;

@@ -66,18 +66,17 @@ void Server::watch() {
   for (const auto& connection : connections_) connection->close_if_silent(since);
   forget_finished();
   if (ending_ && connections_.empty()) return;
-  watch_timer_.expires_after(ending_ ? Nanoseconds(std::chrono::milliseconds(5))
-                                     : options_.dead_after / 4);
+  watch_timer_.expires_after(options_.dead_after / 4);
   watch_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (!error || ending_) watch();
+    if (!error) watch();
   });
 }
 
 void Server::forget_finished() {
   std::erase_if(connections_, [](const auto& connection) { return connection->finished(); });
-  if (!ending_) return;
-  work_.reset();
-  watch_timer_.cancel();  // from now on it looks often: the service is finishing the last calls
+  if (!ending_ || !connections_.empty()) return;
+  work_.reset();  // the last handler has run or is running: the loop ends
+  watch_timer_.cancel();
 }
 
 void Server::run_control(Kind kind, std::function<void()> work, std::function<void()> then) {

@@ -34,12 +34,12 @@ class Server final : public ServedRegion, private ConnectionOwner {
   bool fence_closing() const override { return fences_ > 0; }
   void write_started() override { ++writes_; }
   void write_ended() override;
+  void forget_finished() override;
 
   void accept_all();
   void add(std::unique_ptr<Stream> stream);
   void watch();
   void start_control(Control control, bool is_fence);
-  void forget_finished();
 
   const std::unique_ptr<Listener> listener_;
   const Geometry geometry_;

@@ -228,6 +228,7 @@ void ServerConnection::on_control(const FrameHeader& header, std::vector<ByteRan
   };
   owner_.run_control(header.kind, work, [self = shared_from_this(), header, result] {
     --self->controls_;
+    if (self->finished()) self->owner_.forget_finished();
     if (self->closed_) return;
     self->epoch_ = self->owner_.service().epoch();
     if (result->error) {
@@ -287,6 +288,7 @@ void ServerConnection::drain_completed() {
     if (node.mapped().header.kind == Kind::write) owner_.write_ended();
     if (!closed_) finish(std::move(node.mapped()), std::move(completion));
   }
+  if (finished()) owner_.forget_finished();
   after_events();
 }
 

@@ -29,6 +29,8 @@ class ConnectionOwner {
   virtual bool fence_closing() const = 0;
   virtual void write_started() = 0;
   virtual void write_ended() = 0;
+  // A closed connection has its last request back.
+  virtual void forget_finished() = 0;
 };
 
 // Shared by its handlers in the event loop and the server's list: it lives until the last request

@@ -35,7 +35,8 @@ void WindowController::answered(uint64_t bytes, Deadline sent_at, Deadline now) 
   }
   const Nanoseconds delay = std::max(now - sent_at, Nanoseconds(1));
   auto& base = base_[std::min<size_t>(static_cast<size_t>(std::bit_width(bytes)), kClasses - 1)];
-  if (delay <= base + base / 32) base_seen_ = now;
+  // As a difference: there may be no base yet.
+  if (delay - delay / 32 <= base) base_seen_ = now;
   base = std::min(base, delay);
   least_queueing_ = std::min(least_queueing_, delay - base);
   least_delay_ = std::min(least_delay_, delay);
