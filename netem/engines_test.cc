@@ -44,6 +44,15 @@ TEST(LinkShape, ThatAnEngineCannotMakeIsRefusedWithTheReason) {
                std::runtime_error);
 }
 
+TEST(Engines, RefuseARateAboveWhatTheyPassOnThisMachine) {
+  if (const auto problem = engine_problem(LinkEngine::tun); !problem.empty())
+    GTEST_SKIP() << problem;
+  const std::string problem = shape_problem(LinkEngine::tun, {.bits_per_second = 400'000'000'000});
+  EXPECT_THAT(problem, HasSubstr("engine tun passes"));
+  EXPECT_THAT(problem, HasSubstr("bit/s on this machine"));
+  EXPECT_EQ(shape_problem(LinkEngine::tun, {.bits_per_second = 1'000'000'000}), "");
+}
+
 TEST(Engines, AreProbedInOrderOfPreferenceEachWithAReasonWhenItIsMissing) {
   const auto engines = probe_engines();
   ASSERT_EQ(engines.size(), 3u);
