@@ -144,7 +144,7 @@ INSTANTIATE_TEST_SUITE_P(
             Case{"Gigabit25ms", {.bits_per_second = kGigabit, .rtt = milliseconds(25)}},
             Case{"Wan", {.bits_per_second = kGigabit / 10, .rtt = milliseconds(50)}},
             Case{"Loss1Percent",
-                 {.bits_per_second = kGigabit / 2, .rtt = milliseconds(5), .loss_ratio = 0.01}},
+                 {.bits_per_second = kGigabit / 10, .rtt = milliseconds(5), .loss_ratio = 0.01}},
             Case{"Loss01Percent", {.rtt = milliseconds(5), .loss_ratio = 0.001}},
             Case{"Jitter",
                  {.bits_per_second = kGigabit / 10,

@@ -58,11 +58,9 @@ std::string make_tun_pair(const NetworkNamespace& middle, const LinkShape& shape
     pair.destination = make_tun_device("tun-dest", offloads);
   });
   // The device's own queue only bridges the emulator's waking up: the shape's queue is in there.
-  // In memory, both are at most some 64 MB.
-  const std::string length = offloads == Offloads::on ? "1000" : "20000";
-  return "link set tun-source up txqueuelen " + length + "\nlink set tun-dest up txqueuelen " +
-         length +
-         "\nroute add default dev tun-source table 100\n"
+  return "link set tun-source up txqueuelen 10000\n"
+         "link set tun-dest up txqueuelen 10000\n"
+         "route add default dev tun-source table 100\n"
          "route add default dev tun-dest table 101\n"
          "rule add iif source table 100\n"
          "rule add iif destination table 101\n";
