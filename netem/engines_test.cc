@@ -103,11 +103,15 @@ TEST(LinkHolder, DISABLED_HoldsALinkUntilItIsKilled) {
   ::pause();
 }
 
-std::vector<pid_t> children_of(pid_t parent) {
-  std::ifstream file("/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) +
-                     "/children");
+std::vector<pid_t> emulators_of(pid_t parent) {
+  const std::string process = "/proc/" + std::to_string(parent);
+  std::ifstream file(process + "/task/" + std::to_string(parent) + "/children");
   std::vector<pid_t> result;
-  for (pid_t child = 0; file >> child;) result.push_back(child);
+  for (pid_t child = 0; file >> child;) {
+    std::string name;
+    std::ifstream("/proc/" + std::to_string(child) + "/comm") >> name;
+    if (name == "memsync-link") result.push_back(child);
+  }
   return result;
 }
 
@@ -131,7 +135,7 @@ TEST(TunLink, LeavesNothingBehindWhenItsOwnerIsKilled) {
   Process holder = Process::start(setup);
   ino_t network = 0;
   read_all(ours.get(), &network, sizeof network, "reading the namespace");
-  const auto emulators = children_of(holder.pid());
+  const auto emulators = emulators_of(holder.pid());
   ASSERT_EQ(emulators.size(), 1u);
   holder.kill(SIGKILL);
   ASSERT_TRUE(holder.wait_until(after(std::chrono::seconds(10))));
@@ -146,7 +150,7 @@ TEST(TunLink, WhoseEmulatorHasDiedSaysSo) {
     GTEST_SKIP() << problem;
   const auto link = make_test_link(LinkEngine::tun, {});
   link->check_alive();
-  const auto emulators = children_of(::getpid());
+  const auto emulators = emulators_of(::getpid());
   ASSERT_EQ(emulators.size(), 1u);
   ASSERT_EQ(::kill(emulators[0], SIGKILL), 0);
   siginfo_t ended{};
