@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
-#include <thread>
 
 #include "lib/region/quantity.h"
 #include "netem/probe_traffic.h"
@@ -98,17 +96,7 @@ Calibration measure(Link& link) {
 
 Calibration calibrate(Link& link) {
   Calibration result;
-  std::exception_ptr failure;
-  // A thread of its own, so that the real-time policy ends with it.
-  std::jthread([&] {
-    take_precedence(Precedence::probe);
-    try {
-      result = measure(link);
-    } catch (...) {
-      failure = std::current_exception();
-    }
-  }).join();
-  if (failure) std::rethrow_exception(failure);
+  in_precedence(Precedence::probe, [&] { result = measure(link); });
   link.check_alive();
   return result;
 }

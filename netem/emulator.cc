@@ -29,15 +29,13 @@ Nanoseconds now() {
   return Clock::now().time_since_epoch();
 }
 
-// Memory for what can be on its way at once. An unlimited line is as fast as the machine: 25 Gbit/s
-// is more than any figure seen with one thread.
+// Room for what can be on its way at once. An unlimited line is as fast as the machine (25 Gbit/s
+// is more than any figure seen with one thread) and may be sent a round trip's worth as one burst.
 uint64_t ring_bytes(const LineShape& shape) {
-  const double rate =
-      shape.bits_per_second == 0 ? 25e9 : static_cast<double>(shape.bits_per_second);
-  const double flight = rate / 8 * seconds(shape.delay + shape.jitter);
-  // Frames of a few bytes cost their header in our bookkeeping only, so bytes are the measure.
-  return static_cast<uint64_t>(flight) + (shape.bits_per_second == 0 ? 0 : shape.queue_bytes) +
-         (uint64_t{1} << 20);
+  const bool unlimited = shape.bits_per_second == 0;
+  const double rate = unlimited ? 25e9 : static_cast<double>(shape.bits_per_second);
+  const double flight = rate / 8 * seconds((unlimited ? 2 : 1) * shape.delay + shape.jitter);
+  return static_cast<uint64_t>(flight) + (unlimited ? 0 : shape.queue_bytes) + (uint64_t{1} << 20);
 }
 
 // One way through the link.
@@ -64,6 +62,10 @@ class Direction {
 int Direction::receive(bool cut) {
   for (int taken = 0; taken < kPacketsAtOnce; ++taken) {
     auto room = ring_.room();
+    if (room.empty()) {
+      deliver();
+      room = ring_.room();
+    }
     const bool full = room.empty();
     if (full) room = discarded_;
     const ssize_t got = ::read(from_.get(), room.data(), room.size());

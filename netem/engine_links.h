@@ -51,6 +51,9 @@ std::unique_ptr<Link> make_plain_link(const LinkSetup& setup);
 std::unique_ptr<Link> make_tun_link(const LinkSetup& setup);
 std::unique_ptr<Link> make_tc_link(const LinkSetup& setup);
 
+// make_link() without asking whether the engine can make the shape.
+std::unique_ptr<Link> make_unchecked_link(const LinkSetup& setup);
+
 // The options of netem that make one direction of `shape`.
 std::string netem_options(const LinkShape& shape);
 

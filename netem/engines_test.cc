@@ -44,6 +44,15 @@ TEST(LinkShape, ThatAnEngineCannotMakeIsRefusedWithTheReason) {
                std::runtime_error);
 }
 
+TEST(Engines, RefuseARateAboveWhatTheyPassOnThisMachine) {
+  if (const auto problem = engine_problem(LinkEngine::tun); !problem.empty())
+    GTEST_SKIP() << problem;
+  const std::string problem = shape_problem(LinkEngine::tun, {.bits_per_second = 400'000'000'000});
+  EXPECT_THAT(problem, HasSubstr("engine tun passes"));
+  EXPECT_THAT(problem, HasSubstr("bit/s on this machine"));
+  EXPECT_EQ(shape_problem(LinkEngine::tun, {.bits_per_second = 1'000'000'000}), "");
+}
+
 TEST(Engines, AreProbedInOrderOfPreferenceEachWithAReasonWhenItIsMissing) {
   const auto engines = probe_engines();
   ASSERT_EQ(engines.size(), 3u);
@@ -94,11 +103,15 @@ TEST(LinkHolder, DISABLED_HoldsALinkUntilItIsKilled) {
   ::pause();
 }
 
-std::vector<pid_t> children_of(pid_t parent) {
-  std::ifstream file("/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) +
-                     "/children");
+std::vector<pid_t> emulators_of(pid_t parent) {
+  const std::string process = "/proc/" + std::to_string(parent);
+  std::ifstream file(process + "/task/" + std::to_string(parent) + "/children");
   std::vector<pid_t> result;
-  for (pid_t child = 0; file >> child;) result.push_back(child);
+  for (pid_t child = 0; file >> child;) {
+    std::string name;
+    std::ifstream("/proc/" + std::to_string(child) + "/comm") >> name;
+    if (name == "memsync-link") result.push_back(child);
+  }
   return result;
 }
 
@@ -122,7 +135,7 @@ TEST(TunLink, LeavesNothingBehindWhenItsOwnerIsKilled) {
   Process holder = Process::start(setup);
   ino_t network = 0;
   read_all(ours.get(), &network, sizeof network, "reading the namespace");
-  const auto emulators = children_of(holder.pid());
+  const auto emulators = emulators_of(holder.pid());
   ASSERT_EQ(emulators.size(), 1u);
   holder.kill(SIGKILL);
   ASSERT_TRUE(holder.wait_until(after(std::chrono::seconds(10))));
@@ -137,7 +150,7 @@ TEST(TunLink, WhoseEmulatorHasDiedSaysSo) {
     GTEST_SKIP() << problem;
   const auto link = make_test_link(LinkEngine::tun, {});
   link->check_alive();
-  const auto emulators = children_of(::getpid());
+  const auto emulators = emulators_of(::getpid());
   ASSERT_EQ(emulators.size(), 1u);
   ASSERT_EQ(::kill(emulators[0], SIGKILL), 0);
   siginfo_t ended{};

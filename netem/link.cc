@@ -71,6 +71,10 @@ std::unique_ptr<Link> make_plain_link(const LinkSetup& setup) {
 std::unique_ptr<Link> make_link(const LinkSetup& setup) {
   if (const std::string problem = shape_problem(setup.engine, setup.shape); !problem.empty())
     throw std::runtime_error("making a link: " + problem);
+  return make_unchecked_link(setup);
+}
+
+std::unique_ptr<Link> make_unchecked_link(const LinkSetup& setup) {
   switch (setup.engine) {
     case LinkEngine::none:
       return make_plain_link(setup);

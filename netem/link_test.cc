@@ -117,14 +117,14 @@ TEST_P(EachShaper, PacesATcpStreamByItsSegmentsHeadersIncluded) {
   const double ceiling = static_cast<double>(rate) * 1448 / 1500;
   const uint64_t bytes = rate / 40;  // 0.2 s
   double best = 0;  // other work on this machine makes a sender pause, but never a link faster
-  for (int attempt = 0; attempt < 5 && best < 0.9 * ceiling; ++attempt) {
+  for (int attempt = 0; attempt < 5 && best < 0.8 * ceiling; ++attempt) {
     const Transfer result = transfer(*link, Direction::forth, bytes);
     ASSERT_EQ(result.received_bytes, bytes);
     const double goodput = 8 * static_cast<double>(bytes) / result.seconds;
     EXPECT_LE(goodput, ceiling * 1.015);  // what the first read brought is not timed
     best = std::max(best, goodput);
   }
-  EXPECT_GE(best, 0.9 * ceiling);
+  EXPECT_GE(best, 0.8 * ceiling);
 }
 
 struct Case {
@@ -144,7 +144,7 @@ INSTANTIATE_TEST_SUITE_P(
             Case{"Gigabit25ms", {.bits_per_second = kGigabit, .rtt = milliseconds(25)}},
             Case{"Wan", {.bits_per_second = kGigabit / 10, .rtt = milliseconds(50)}},
             Case{"Loss1Percent",
-                 {.bits_per_second = kGigabit / 2, .rtt = milliseconds(5), .loss_ratio = 0.01}},
+                 {.bits_per_second = kGigabit / 10, .rtt = milliseconds(5), .loss_ratio = 0.01}},
             Case{"Loss01Percent", {.rtt = milliseconds(5), .loss_ratio = 0.001}},
             Case{"Jitter",
                  {.bits_per_second = kGigabit / 10,

@@ -46,13 +46,15 @@ void PacketRing::clear() noexcept {
 
 bool PacketRing::warm_up() noexcept {
   constexpr size_t kPagesAtOnce = 16;
+  constexpr size_t kMost = 32 << 20;
   const std::span<std::byte> all = memory_.bytes();
-  for (size_t page = 0; page < kPagesAtOnce && touched_ < all.size(); ++page) {
+  const size_t warm_end = std::min(all.size(), kMost);
+  for (size_t page = 0; page < kPagesAtOnce && touched_ < warm_end; ++page) {
     // A volatile write: the compiler may not see that it changes nothing that is read.
     *reinterpret_cast<volatile std::byte*>(&all[touched_]) = std::byte{0};
     touched_ += page_bytes();
   }
-  return touched_ < all.size();
+  return touched_ < warm_end;
 }
 
 }  // namespace memsync

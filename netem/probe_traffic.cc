@@ -218,17 +218,23 @@ ProbeTraffic::Offered ProbeTraffic::send_and_count(Way way, Nanoseconds duration
   BatchReceiver receiver;
   Naps naps;
   Offered offered;
+  // After a pause this thread makes up for it, but never with a burst that the queue can't hold.
+  const double most_units =
+      std::max(2.0, 0.25 * static_cast<double>(queue_bytes_of(link_.shape())) * 8 / unit_bits);
+  double units_due = 1;
   auto previous = start;
   arrivals.last_seen = start + duration + link_.shape().rtt / 2;
   for (auto now = start; now < limit; now = Clock::now()) {
     const bool sending = now < start + duration;
     if (!sending && now > arrivals.last_seen + quiet) break;
-    if (sending) offered.longest_pause = std::max(offered.longest_pause, now - previous);
+    const Nanoseconds passed = now - previous;
     previous = now;
-    const double units_due = bits_per_second * seconds(now - start) / unit_bits;
-    if (sending && static_cast<double>(offered.packets / segments) < units_due &&
-        ::send(from.get(), buffer.data(), unit_bytes, 0) >= 0)
+    if (sending) offered.longest_pause = std::max(offered.longest_pause, passed);
+    units_due = std::min(most_units, units_due + bits_per_second * seconds(passed) / unit_bits);
+    if (sending && units_due >= 1 && ::send(from.get(), buffer.data(), unit_bytes, 0) >= 0) {
       offered.packets += segments;
+      units_due -= 1;
+    }
     if (receiver.receive(to, [&](const Received& unit) { arrivals.add(unit); }) > 0)
       arrivals.last_seen = now;
     naps.nap_when_due(now);

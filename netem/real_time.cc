@@ -1,6 +1,7 @@
 #include "netem/real_time.h"
 
 #include <cstdio>
+#include <exception>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -31,6 +32,19 @@ void take_precedence(Precedence precedence) noexcept {
   }
   // 0: this thread, on Linux; a refusal leaves things as they are.
   [[maybe_unused]] const int refused = ::setpriority(PRIO_PROCESS, 0, emulator ? -20 : -19);
+}
+
+void in_precedence(Precedence precedence, const std::function<void()>& work) {
+  std::exception_ptr failure;
+  std::jthread([&] {
+    take_precedence(precedence);
+    try {
+      work();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  }).join();
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace memsync
