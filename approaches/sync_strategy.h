@@ -58,7 +58,8 @@ struct StrategyInfo {
   std::string_view reference;  // thesis section or paper it implements
   Capabilities can;
   std::span<const OptionSpec> options = {};
-  std::string_view attachment = {};  // for the column of that name: how bytes appear in memory
+  std::string_view attachment = {};  // column of that name: how bytes appear in memory
+  std::string_view transport = {};   // column of that name: what carries them; "" without a link
 };
 
 struct SyncReport {

@@ -13,12 +13,13 @@ struct Calibration {
   double rtt_min_s = 0;
   double rtt_p50_s = 0;
   double rtt_p99_s = 0;
-  unsigned rtt_probes = 0;                    // answered
-  std::optional<double> bits_per_second;      // source -> destination, IP packets, headers included
-  std::optional<double> bits_per_second_back; // destination -> source
-  std::optional<double> loss_ratio;           // one way
-  std::string tcp_congestion_control;         // as a socket on the link reports it
-  std::string problem;  // "" when within tolerance: rate +-3 %, RTT +-max(0.2 ms, 2 %); else what is off
+  unsigned rtt_probes = 0;                // answered
+  std::optional<double> bits_per_second;  // source -> destination, IP packets, headers included
+  std::optional<double> bits_per_second_back;  // destination -> source
+  std::optional<double> loss_ratio;            // one way
+  std::string tcp_congestion_control;          // as a socket on the link reports it
+  std::string
+      problem;  // "" when within tolerance: rate +-3 %, RTT +-max(0.2 ms, 2 %); else what is off
   bool ok() const { return problem.empty(); }
 };
 

@@ -85,6 +85,7 @@ struct LinkSetup {
   std::string congestion_control = "cubic";  // per route, so that peers get it too
   std::optional<unsigned> cpu{};             // of the engine's process
   std::string tun_program{};                 // memsync-link; "": beside this program
+  uint64_t seed = 0;  // of loss and jitter with engine tun; 0: another one each time
 };
 // Throws std::system_error or std::runtime_error naming the step that failed.
 std::unique_ptr<Link> make_link(const LinkSetup& setup);

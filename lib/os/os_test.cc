@@ -119,6 +119,11 @@ TEST(Process, IsKilledAndReapedByItsDestructor) {
   EXPECT_EQ(errno, ESRCH);
 }
 
+TEST(Process, CarriesTheTokenOfItsConductor) {
+  EXPECT_EQ(run_tool({"sh", "-c", "printf $MEMSYNC_CONDUCTOR"}).output, process_identity(::getpid()));
+  EXPECT_EQ(process_identity(99'999'999), "");
+}
+
 TEST(Process, KeepsDescriptorsApartWhoseNumbersCross) {
   const FileDescriptor one = FileDescriptor::memory_file("one", 0);
   const FileDescriptor two = FileDescriptor::memory_file("two", 0);

@@ -11,6 +11,9 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <fstream>
+#include <iterator>
+#include <sstream>
 
 #include "lib/os/error.h"
 
@@ -51,6 +54,8 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 void become(const ProcessSetup& setup, const char* program, char** argv, char** envp, pid_t parent,
             std::vector<std::pair<int, int>>& descriptors) {
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || ::getppid() != parent) return;
+  // A group of its own, so that a Ctrl-C at the terminal reaches the parent alone, which decides.
+  ::setpgid(0, 0);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -75,6 +80,18 @@ void become(const ProcessSetup& setup, const char* program, char** argv, char** 
 
 }  // namespace
 
+std::string process_identity(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  // The name in parentheses may hold spaces; the start time is the 20th field after it (proc(5)).
+  const size_t name_end = text.rfind(')');
+  if (name_end == std::string::npos) return "";
+  std::istringstream fields(text.substr(name_end + 1));
+  std::string field;
+  for (int index = 0; index < 20; ++index) fields >> field;
+  return std::to_string(pid) + ":" + field;
+}
+
 std::string ProcessEnd::describe() const {
   if (signal != 0) return "killed by signal " + std::to_string(signal) + " (" + ::strsignal(signal) + ")";
   return "exit code " + std::to_string(exit_code);
@@ -84,10 +101,12 @@ Process Process::start(const ProcessSetup& setup) {
   const std::string program = find_program(setup.arguments.at(0));
   auto arguments = setup.arguments;
   std::vector<std::string> environment = setup.environment;
+  environment.push_back(std::string(kConductorToken) + "=" + process_identity(::getpid()));
+  const auto added = static_cast<std::ptrdiff_t>(environment.size());
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view name(*entry, std::strcspn(*entry, "=") + 1);
-    const bool replaced = std::any_of(setup.environment.begin(), setup.environment.end(),
-                                      [&](const std::string& added) { return added.starts_with(name); });
+    const bool replaced = std::any_of(environment.begin(), environment.begin() + added,
+                                      [&](const std::string& ours) { return ours.starts_with(name); });
     if (!replaced) environment.emplace_back(*entry);
   }
   auto argv = pointers(arguments);

@@ -31,6 +31,13 @@ struct ProcessEnd {
   std::string describe() const;  // "exit code 3", "killed by signal 9 (Killed)"
 };
 
+// Every child's environment has kConductorToken=<our pid>:<our start>, so that whoever cleans up can
+// tell what is ours and whether its parent still lives.
+inline constexpr const char* kConductorToken = "MEMSYNC_CONDUCTOR";
+// "<pid>:<start>" of a living process, with the kernel's start time so that a pid used again is
+// another process; "" when there is none.
+std::string process_identity(pid_t pid);
+
 // A running child. It gets SIGKILL when the *thread* that started it ends (PR_SET_PDEATHSIG), so
 // start long-lived children from the main thread. The destructor kills and reaps. Move-only.
 class Process {

@@ -161,6 +161,7 @@ TEST_F(Hostile, APeerOfAnotherProtocolIsRecognisedByItsFirstBytes) {
   });
   const auto error = refusal(geometry, region);
   seen.count_down();
+  fake.join();
   EXPECT_EQ(error.code(), RegionError::malformed);
   EXPECT_THAT(error.what(), HasSubstr("another protocol"));
 }

@@ -1,0 +1,268 @@
+#include "harness/agent_session.h"
+
+#include <sys/utsname.h>
+
+#include <stdexcept>
+
+#include "approaches/registry.h"
+#include "harness/dirty_rounds.h"
+#include "harness/environment.h"
+#include "harness/samples.h"
+#include "harness/workload_wire.h"
+#include "lib/backend/stores.h"
+#include "lib/os/error.h"
+#include "lib/region/content.h"
+#include "lib/region/digest.h"
+#include "lib/transport/transport.h"
+
+namespace memsync {
+
+namespace {
+
+constexpr auto kApplicationMinimum = std::chrono::milliseconds(200);  // at the destination
+
+double since(Deadline moment) { return seconds(Clock::now() - moment); }
+
+RegionId region_id_from(const std::string& hex) {
+  const Digest digest = digest_from_hex(hex);
+  RegionId region;
+  for (size_t i = 0; i < 8; ++i) {
+    region.id[i] = static_cast<std::byte>(digest.high >> (8 * i));
+    region.id[8 + i] = static_cast<std::byte>(digest.low >> (8 * i));
+  }
+  return region;
+}
+
+void add_statistics(nlohmann::json& answer, const Statistics& statistics) {
+  const auto add = [&](const char* name, const std::optional<uint64_t>& value) {
+    if (value) answer[name] = *value;
+  };
+  add("payload_received", statistics.payload_received);
+  add("payload_sent", statistics.payload_sent);
+  add("faults", statistics.faults);
+  add("chunks_prefetched", statistics.chunks_prefetched);
+  add("chunks_local", statistics.chunks_local);
+  add("window_bytes", statistics.window_bytes);
+}
+
+// Answers each byte of a stream with the same byte, until the stream ends.
+void echo(Stream& stream) {
+  std::byte byte{};
+  while (true) {
+    stream.read_all({&byte, 1}, after(std::chrono::seconds(10)));
+    stream.write_all({&byte, 1}, after(std::chrono::seconds(10)));
+  }
+}
+
+}  // namespace
+
+AgentSession::~AgentSession() = default;
+
+nlohmann::json AgentSession::answer(const nlohmann::json& request) {
+  const std::string command = request.value("do", "");
+  if (command == "hello") return host_json();
+  if (command == "prepare") return prepare(request);
+  if (command == "open") return open();
+  if (command == "read") return read();
+  if (command == "write_start") return write_start();
+  if (command == "write_stop") return write_stop();
+  if (command == "hand_over") return hand_over();
+  if (command == "dirty_and_sync") return dirty_and_sync(request);
+  if (command == "sync") return sync();
+  if (command == "digest") return digest();
+  if (command == "echo") return echo_once();
+  if (command == "ping") return ping(request);
+  if (command == "finish") return finish();
+  throw std::invalid_argument("this agent does not know the command '" + command + "'");
+}
+
+nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
+  is_source_ = request.at("role") == "source";
+  seed_ = request.at("seed");
+  workload_ = workload_from_json(request.at("workload"));
+  geometry_ = {workload_.region_bytes, workload_.chunk_bytes};
+  if (const std::string problem = geometry_problem(geometry_); !problem.empty())
+    throw std::invalid_argument(problem);
+  limit_ = std::chrono::duration_cast<Nanoseconds>(
+      std::chrono::duration<double>(request.at("limit_s").get<double>()));
+  strategy_ = find_strategy(request.at("approach").get<std::string>());
+  if (strategy_ == nullptr)
+    throw std::invalid_argument("this agent has no approach '" + request.at("approach").get<std::string>() + "'");
+  options_ = std::make_unique<Options>(strategy_->info().options,
+                                       request.at("options").get<std::map<std::string, std::string>>());
+  network_ = make_tcp_network(is_source_ ? "source" : "destination0",
+                              request.at("addresses").get<std::map<std::string, std::string>>());
+  if (workload_.writer) script_.emplace(workload_, seed_);
+
+  setup_.geometry = geometry_;
+  setup_.region = region_id_from(request.at("region_id"));
+  setup_.options = options_.get();
+  setup_.store = make_store();
+  setup_.network = network_.get();
+  setup_.transport = &native_transport();
+  setup_.suspend_app = [this] {
+    if (application_) application_->suspend();
+  };
+  setup_.resume_app = [this] {
+    if (application_) application_->resume();
+  };
+  return nlohmann::json::object();
+}
+
+std::unique_ptr<Backend> AgentSession::make_store() {
+  std::unique_ptr<Backend> store;
+  if (strategy_->info().can.shares_memory) {
+    if (shared_memory_ < 0)
+      throw std::runtime_error("this approach shares memory between the hosts, which are two machines here");
+    const FileDescriptor file{check(::fcntl(shared_memory_, F_DUPFD_CLOEXEC, 0), "the shared memory file")};
+    // The page after the region's last is for the approach's own signals.
+    const uint64_t pages = round_up_to_page(geometry_.size_bytes);
+    shared_mapping_ = Mapping::shared(file, pages + page_bytes());
+    setup_.shared_control = shared_mapping_.bytes().subspan(pages);
+    store = std::make_unique<MemoryBackend>(Mapping::shared(file, geometry_.size_bytes));
+  } else {
+    store = std::make_unique<MemoryBackend>(geometry_.size_bytes);
+  }
+  if (is_source_) fill_store(*store);
+  return store;
+}
+
+void AgentSession::fill_store(Backend& store) const {
+  open_content(workload_, seed_)->read_at(store.mapping(), 0);
+}
+
+nlohmann::json AgentSession::open() {
+  meter_.start();
+  opened_ = Clock::now();
+  setup_.connect_limit = limit_;
+  side_ = is_source_ ? strategy_->open_source(std::move(setup_))
+                     : strategy_->open_destination(std::move(setup_));
+  nlohmann::json answer = {{"open_s", since(*opened_)}};
+  prefetched_at_open_ = side_->statistics().payload_received.value_or(0);
+  return answer;
+}
+
+std::span<std::byte> AgentSession::memory() const {
+  if (!side_) throw std::logic_error("no side is open");
+  return side_->region().memory;
+}
+
+void AgentSession::throw_access_fault(const AccessFault& fault) const {
+  side_->rethrow_failure();
+  const auto offset = fault.address - reinterpret_cast<uintptr_t>(memory().data());
+  throw std::runtime_error("an access at offset " + std::to_string(offset) + " ended in signal " +
+                           std::to_string(fault.signal) + " and the approach parked no failure");
+}
+
+nlohmann::json AgentSession::read() {
+  const ReadOutcome outcome = read_region(memory(), workload_, seed_);
+  const nlohmann::json spent = meter_.reading();
+  if (outcome.fault) throw_access_fault(outcome.fault);
+  side_->rethrow_failure();
+  nlohmann::json answer = {{"accesses", outcome.accesses},
+                           {"checked_B", outcome.checked_bytes},
+                           {"latency", summarize_latencies(outcome.latencies_ns)},
+                           {"digest", to_hex(outcome.digest)},
+                           {"spent", spent}};
+  if (outcome.first_access) answer["first_access_s"] = seconds(*outcome.first_access - *opened_);
+  if (outcome.last_access) answer["elapsed_s"] = seconds(*outcome.last_access - *opened_);
+  return answer;
+}
+
+nlohmann::json AgentSession::write_start() {
+  application_ = std::make_unique<ScheduledApplication>(memory(), script_.value(), Phase::source);
+  application_->resume();
+  return nlohmann::json::object();
+}
+
+nlohmann::json AgentSession::write_stop() {
+  if (!application_) throw std::logic_error("no application is there to stop");
+  application_->suspend();
+  if (application_->fault()) throw_access_fault(application_->fault());
+  const ApplicationLog& log = application_->log();
+  return {{"operations", log.operations}, {"last_done_ns", log.last_done_ns}};
+}
+
+nlohmann::json AgentSession::hand_over() {
+  Handover* handover = side_->handover();
+  if (handover == nullptr) throw std::logic_error("this approach has no hand-over");
+  application_ = std::make_unique<ScheduledApplication>(memory(), script_.value(), Phase::destination);
+  const HandoverReport report = handover->finalize(after(limit_));
+  const Deadline resumed = Clock::now();
+  const Nanoseconds settle = handover->settle(after(limit_));
+  const double elapsed = since(*opened_);
+  sleep_until_deadline(resumed + kApplicationMinimum);
+  application_->suspend();
+  const nlohmann::json spent = meter_.reading();
+  if (application_->fault()) throw_access_fault(application_->fault());
+  side_->rethrow_failure();
+  const ApplicationLog& log = application_->log();
+  return {{"suspend_s", seconds(report.suspend)},   {"collect_s", seconds(report.collect)},
+          {"transfer_s", seconds(report.transfer)}, {"resume_s", seconds(report.resume)},
+          {"settle_s", seconds(settle)},            {"elapsed_s", elapsed},
+          {"operations", log.operations},           {"done_ns", log.done_ns},
+          {"read_hashes", log.read_hashes},         {"folded_hash", log.folded_hash},
+          {"latency", summarize_latencies(log.latencies_ns)}, {"spent", spent}};
+}
+
+nlohmann::json AgentSession::dirty_and_sync(const nlohmann::json& request) {
+  apply_changes(dirty_round(geometry_, workload_.dirty_ratio.value(), seed_, request.at("round")), memory());
+  return sync();
+}
+
+nlohmann::json AgentSession::sync() {
+  const Deadline before = Clock::now();
+  const auto report = side_->sync(after(limit_));
+  const double elapsed = since(before);
+  if (!report) throw std::logic_error("this approach's writes never reach the peer");
+  side_->rethrow_failure();
+  return {{"sync_s", elapsed}, {"payload_B", report->payload_bytes}, {"chunks_moved", report->chunks_moved}};
+}
+
+nlohmann::json AgentSession::digest() {
+  Digest value;
+  auto work = [&, bytes = memory()] { value = digest_of(bytes); };
+  if (const AccessFault fault = guarded(work)) throw_access_fault(fault);
+  return {{"digest", to_hex(value)}};
+}
+
+nlohmann::json AgentSession::echo_once() {
+  if (!echo_) {
+    echo_ = network_->listen("echo");
+    return nlohmann::json::object();  // the next call serves
+  }
+  const auto stream = echo_->accept(after(limit_));
+  try {
+    if (stream) echo(*stream);
+  } catch (const std::system_error&) {
+    // The other side is done.
+  }
+  return nlohmann::json::object();
+}
+
+nlohmann::json AgentSession::ping(const nlohmann::json& request) {
+  const auto stream = network_->connect(request.at("host").get<std::string>(), "echo", after(limit_));
+  std::vector<uint32_t> round_trips;
+  std::byte byte{};
+  const uint64_t probes = request.at("probes");
+  for (uint64_t i = 0; i < probes; ++i) {
+    const Deadline before = Clock::now();
+    stream->write_all({&byte, 1}, after(limit_));
+    stream->read_all({&byte, 1}, after(limit_));
+    round_trips.push_back(static_cast<uint32_t>((Clock::now() - before).count()));
+  }
+  return {{"rtt", summarize_latencies(std::move(round_trips))}};
+}
+
+nlohmann::json AgentSession::finish() {
+  nlohmann::json answer = nlohmann::json::object();
+  if (!side_) return answer;
+  add_statistics(answer, side_->statistics());
+  answer["prefetched_at_open_B"] = prefetched_at_open_;
+  answer["spent"] = meter_.reading();
+  application_.reset();
+  side_.reset();
+  return answer;
+}
+
+}  // namespace memsync

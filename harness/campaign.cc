@@ -1,0 +1,446 @@
+#include "harness/campaign.h"
+
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <thread>
+
+#include "approaches/registry.h"
+#include "harness/environment.h"
+#include "harness/exit_codes.h"
+#include "harness/progress.h"
+#include "harness/registry_json.h"
+#include "harness/results_directory.h"
+#include "lib/os/error.h"
+#include "lib/region/quantity.h"
+#include "netem/calibration.h"
+
+namespace memsync {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+namespace {
+
+constexpr const char* kExternalLink = "external";
+
+struct KnownCalibration {
+  Calibration calibration;
+  unsigned block = 0;  // in which it was taken
+};
+
+Json to_json(const Calibration& calibration, const std::string& link, const LinkShape& shape) {
+  Json json = {{"link", link},
+               {"utc", utc_now_iso()},
+               {"asked", describe(shape)},
+               {"rtt_min_s", calibration.rtt_min_s},
+               {"rtt_p50_s", calibration.rtt_p50_s},
+               {"rtt_p99_s", calibration.rtt_p99_s},
+               {"rtt_probes", calibration.rtt_probes},
+               {"tcp_cc", calibration.tcp_congestion_control},
+               {"ok", calibration.ok()},
+               {"problem", calibration.problem}};
+  if (calibration.bits_per_second) json["rate_Bps"] = *calibration.bits_per_second / 8;
+  if (calibration.bits_per_second_back) json["rate_back_Bps"] = *calibration.bits_per_second_back / 8;
+  if (calibration.loss_ratio) json["loss_ratio"] = *calibration.loss_ratio;
+  return json;
+}
+
+// One campaign of a machine at a time: two would measure each other.
+class MachineLock {
+ public:
+  explicit MachineLock(bool concurrent) {
+    if (concurrent) return;
+    const std::string path = (fs::temp_directory_path() / ("memsync-" + user_outside() + ".lock")).string();
+    file_ = FileDescriptor::open(path, O_RDWR | O_CREAT, 0600);
+    if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0) wait();
+    const std::string holder = std::to_string(::getpid());
+    [[maybe_unused]] const int cut = ::ftruncate(file_.get(), 0);
+    [[maybe_unused]] const auto put = ::pwrite(file_.get(), holder.data(), holder.size(), 0);
+  }
+
+ private:
+  // The user as the whole machine knows it: within a user namespace everybody is root.
+  static std::string user_outside() {
+    std::ifstream map("/proc/self/uid_map");
+    std::string inside, outside;
+    map >> inside >> outside;
+    return outside == "0" ? std::to_string(::geteuid()) : outside;
+  }
+  void wait() {
+    char holder[32] = {};
+    [[maybe_unused]] const auto got = ::pread(file_.get(), holder, sizeof holder - 1, 0);
+    fmt::print(stderr,
+               "another campaign runs on this machine (process {}); waiting for its end, since two would measure each "
+               "other (--concurrent runs beside it)\n",
+               holder);
+    // Signals are not blocked yet, so Ctrl-C ends the wait.
+    while (::flock(file_.get(), LOCK_EX) != 0)
+      if (errno != EINTR) throw_errno("waiting for another campaign");
+  }
+  FileDescriptor file_;
+};
+
+class Campaign {
+ public:
+  explicit Campaign(const RunOptions& options) : options_(options), machine_lock_(options.concurrent) {
+    if (options.resume.empty())
+      begin();
+    else
+      resume();
+  }
+
+  int run();
+
+ private:
+  void begin();
+  void resume();
+  void adjust_suite();
+  void make_plan_and_order();
+  void write_plan();
+  std::string new_directory_name() const;
+  Row dimensions(const Cell& cell) const;
+  void append_unsupported();
+  void append_run(const Run& run);
+  const Calibration* calibration_of(size_t link, unsigned block);
+  std::string free_run_id(const Run& run) const;
+  bool budget_ends() const;
+  int finish(bool interrupted);
+
+  RunOptions options_;
+  MachineLock machine_lock_;
+  Suite suite_;
+  Plan plan_;
+  std::vector<Run> order_;
+  std::optional<ResultsDirectory> directory_;
+  std::string campaign_id_;
+  std::string suite_origin_;
+  GitState git_;
+  Json host_;
+  double copy_rate_ = 0;
+  std::map<size_t, KnownCalibration> calibrations_;
+  Json calibration_log_ = Json::array();
+  std::set<std::string> done_;  // run ids of rows that are there
+  std::map<unsigned, double> block_seconds_;
+  std::unique_ptr<Expectations> expectations_;
+  std::unique_ptr<Progress> progress_;
+  std::optional<InterruptWatch> interrupt_;
+  Deadline start_ = Clock::now();
+};
+
+std::string config_digest(const Suite& suite, const RunOptions& options) {
+  const std::string changes = fmt::format("content={};reps={};filter={};seed={};remote={}", options.content, suite.reps,
+                                          options.filter, suite.seed, options.remote.has_value());
+  return sha256_hex(suite.text + "\n" + changes);
+}
+
+void Campaign::begin() {
+  suite_ = load_suite(options_.suite, suite_folders());
+  suite_origin_ = suite_.path;
+  adjust_suite();
+  make_plan_and_order();
+  host_ = host_json();
+  git_ = git_state(source_folder());
+  directory_ = options_.out.empty() ? ResultsDirectory::create_unique(results_folder(), new_directory_name())
+                                    : ResultsDirectory::create(options_.out);
+  campaign_id_ = options_.out.empty() ? fs::path(directory_->path()).filename().string() : new_directory_name();
+  directory_->write_file("suite.yaml", suite_.text);
+  directory_->write_json("schema.json", schema_json());
+  directory_->write_json("registry.json", registry_json(suite_, plan_.engine));
+  directory_->write_json("env.json", audit_host(directory_->path()));
+  write_plan();
+  Json manifest = {{"schema_version", kSchemaVersion}, {"campaign_id", campaign_id_},
+                   {"suite", suite_.name},             {"suite_path", suite_origin_},
+                   {"argv", options_.command_line},    {"seed", suite_.seed},
+                   {"reps", suite_.reps},              {"content", options_.content},
+                   {"filter", options_.filter},        {"link_engine", engine_name(plan_.engine)},
+                   {"git_sha", git_.sha},              {"git_dirty", git_.dirty},
+                   {"git_diff_digest", git_.diff_digest}, {"config_sha256", config_digest(suite_, options_)},
+                   {"host", host_},                    {"started_utc", utc_now_iso()}};
+  if (options_.time_budget) manifest["time_budget_s"] = seconds(*options_.time_budget);
+  // Last: a directory without it is no campaign that could be resumed.
+  directory_->write_json("manifest.json", manifest);
+}
+
+void Campaign::resume() {
+  directory_ = ResultsDirectory::reopen(options_.resume);
+  const Json manifest = directory_->read_json("manifest.json");
+  if (manifest.value("schema_version", 0) != kSchemaVersion)
+    throw std::runtime_error(options_.resume + " was written by another version of memsync: begin a new campaign");
+  campaign_id_ = manifest.at("campaign_id");
+  suite_origin_ = manifest.at("suite_path");
+  options_.content = manifest.at("content");
+  options_.filter = manifest.at("filter");
+  options_.reps = manifest.at("reps").get<unsigned>();
+  options_.seed = manifest.at("seed").get<uint64_t>();
+  if (manifest.contains("time_budget_s"))
+    options_.time_budget = std::chrono::duration_cast<Nanoseconds>(
+        std::chrono::duration<double>(manifest["time_budget_s"].get<double>()));
+  suite_ = parse_suite(directory_->read_file("suite.yaml"), suite_origin_, registered_strategies());
+  adjust_suite();
+  make_plan_and_order();
+  host_ = host_json();
+  if (host_.at("host_id") != manifest.at("host").at("host_id"))
+    throw std::runtime_error(options_.resume + " was begun on another machine; its rows can't be pooled with this one's");
+  git_ = git_state(source_folder());
+  for (const Row& row : directory_->rows())
+    if (row.get("status") != "interrupted") done_.insert(row.get("run_id"));
+  if (fs::exists(directory_->file("calibration.json")))
+    calibration_log_ = directory_->read_json("calibration.json").at("calibrations");
+}
+
+void Campaign::adjust_suite() {
+  if (!options_.content.empty()) use_content_file(suite_, options_.content);
+  if (options_.reps) suite_.reps = *options_.reps;
+  if (options_.seed) suite_.seed = *options_.seed;
+  if (options_.remote) {
+    LinkSpec external;
+    external.name = kExternalLink;
+    suite_.links = {external};
+  }
+}
+
+void Campaign::make_plan_and_order() {
+  plan_ = make_plan(suite_, this_machine(), options_.filter);
+  order_ = order(plan_, suite_.seed);
+  expectations_ = std::make_unique<Expectations>(suite_);
+}
+
+void Campaign::write_plan() {
+  std::string csv = "cell_id,approach,series,workload,link,status,reason,estimated_s,reps,warmup\n";
+  for (const Cell& cell : plan_.cells) {
+    const bool planned = cell.status == CellStatus::planned;
+    csv += fmt::format("{},{},{},{},{},{},{},{:.3f},{},{}\n", csv_field(cell.cell_id),
+                       suite_.approaches[cell.approach].use, csv_field(suite_.approaches[cell.approach].as),
+                       csv_field(suite_.workloads[cell.workload].name), csv_field(suite_.links[cell.link].name),
+                       cell_status_name(cell.status), csv_field(cell.reason), cell.estimated_s,
+                       planned ? suite_.reps : 0, planned ? suite_.warmup : 0);
+  }
+  directory_->write_file("plan.csv", csv);
+}
+
+std::string Campaign::new_directory_name() const {
+  const std::string sha = git_.sha.empty() ? "nogit" : git_.sha.substr(0, 7);
+  return fmt::format("{}-{}-{}{}-{}", utc_now_compact(), suite_.name, sha, git_.dirty ? "-dirty" : "",
+                     host_.at("host_id").get<std::string>().substr(0, 8));
+}
+
+std::string cpu_name(const std::optional<unsigned>& cpu) { return cpu ? std::to_string(*cpu) : "any"; }
+
+Row Campaign::dimensions(const Cell& cell) const {
+  const Workload& workload = suite_.workloads[cell.workload];
+  const ApproachSpec& approach = suite_.approaches[cell.approach];
+  const LinkSpec& link = suite_.links[cell.link];
+  const SyncStrategy* strategy = find_strategy(approach.use);
+  const bool shares = strategy->info().can.shares_memory;
+  Row row;
+  row.set("schema_version", kSchemaVersion);
+  row.set("campaign_id", campaign_id_);
+  row.set("cell_id", cell.cell_id);
+  row.set("suite", suite_.name);
+  row.set("seed", suite_.seed);
+  row.set("approach", approach.use);
+  row.set("series", approach.as);
+  row.set("attachment", std::string(strategy->info().attachment));
+  if (!shares) row.set("transport", std::string(strategy->info().transport));
+  row.set("backend", "memory");
+  row.set("workload", workload.name);
+  row.set("access_pattern", workload.does == WorkloadKind::read ? workload.access.text
+                            : workload.writer                  ? workload.writer->access.text
+                                                               : "");
+  row.set("region_B", workload.region_bytes);
+  row.set("chunk_B", workload.chunk_bytes);
+  row.set("content", workload.content.text);
+  row.set("cold", true);
+  row.set("placement", fmt::format("source={};destination={};link={}", cpu_name(suite_.placement.source),
+                                   cpu_name(suite_.placement.destination), cpu_name(suite_.placement.link)));
+  row.set("receivers", workload.receivers);
+  row.set("dirty_ratio", workload.dirty_ratio);
+  if (workload.writer) row.set("write_rate_Bps", workload.writer->bytes_per_second);
+  row.set("options", Options(strategy->info().options, approach.with).canonical());
+  row.set("link", link.name);
+  row.set("link_engine", options_.remote ? kExternalLink : std::string(engine_name(plan_.engine)));
+  if (link.shape.bits_per_second)
+    row.set("rate_cfg_Bps", static_cast<double>(*link.shape.bits_per_second) / 8);
+  if (!options_.remote) {
+    row.set("rtt_cfg_s", seconds(link.shape.rtt));
+    row.set("loss_cfg_ratio", link.shape.loss_ratio);
+    row.set("queue_cfg_B", queue_bytes_of(link.shape));
+  }
+  row.set("t_start_utc", utc_now_iso());
+  row.set("host_id", host_.at("host_id").get<std::string>());
+  row.set("kernel", host_.at("kernel").get<std::string>());
+  row.set("build_id", host_.at("build_id").get<std::string>());
+  row.set("git_sha", git_.sha);
+  row.set("git_dirty", git_.dirty);
+  row.set("config_sha256", config_digest(suite_, options_));
+  row.set("tool_version", tool_version());
+  return row;
+}
+
+// An unsupported combination is a row too, so that nobody takes it for forgotten.
+void Campaign::append_unsupported() {
+  for (const Cell& cell : plan_.cells) {
+    const std::string run_id = "unsupported." + cell.cell_id;
+    if (cell.status != CellStatus::unsupported || done_.contains(run_id)) continue;
+    Row row = dimensions(cell);
+    row.set("run_id", run_id);
+    for (const char* column : {"block", "order_in_block", "order_global", "rep"}) row.set(column, 0);
+    row.set("is_warmup", false);
+    row.set("status", "unsupported");
+    row.set("status_detail", cell.reason);
+    directory_->append(row);
+  }
+}
+
+std::string Campaign::free_run_id(const Run& run) const { return fmt::format("r{:05}", run.order_global); }
+
+const Calibration* Campaign::calibration_of(size_t link, unsigned block) {
+  if (options_.remote) return nullptr;
+  const auto known = calibrations_.find(link);
+  const bool tried = known != calibrations_.end();
+  if (tried && known->second.calibration.ok() && (known->second.block == block || !plan_.calibrates_each_block))
+    return &known->second.calibration;
+  progress_->begin("calibrating link " + suite_.links[link].name);
+  LinkSetup setup;
+  setup.engine = plan_.engine;
+  setup.shape = suite_.links[link].shape;
+  setup.cpu = suite_.placement.link;
+  // A busy moment of the machine is no property of the link: three tries the first time, and one
+  // before each repetition as long as none has succeeded.
+  Calibration calibration;
+  for (int attempt = tried && !known->second.calibration.ok() ? 2 : 0; attempt < 3; ++attempt) {
+    interrupt_->check();
+    const auto made = make_link(setup);
+    calibration = calibrate(*made);
+    calibration_log_.push_back(to_json(calibration, suite_.links[link].name, setup.shape));
+    if (calibration.ok()) break;
+  }
+  directory_->write_json("calibration.json", {{"engine", engine_name(plan_.engine)},
+                                              {"copy_Bps", copy_rate_},
+                                              {"calibrations", calibration_log_}});
+  calibrations_[link] = {calibration, block};
+  return &calibrations_[link].calibration;
+}
+
+void Campaign::append_run(const Run& run) {
+  const Cell& cell = plan_.cells[run.cell];
+  const Calibration* calibration = calibration_of(cell.link, run.block);
+  std::string run_id = free_run_id(run);
+  Row row = dimensions(cell);
+  row.set("block", run.block);
+  row.set("order_in_block", run.order_in_block);
+  row.set("order_global", run.order_global);
+  row.set("rep", run.rep + 1);
+  row.set("is_warmup", run.is_warmup);
+  row.set("run_id", run_id);
+  if (calibration != nullptr) {
+    row.set("tcp_cc", calibration->tcp_congestion_control);
+    if (calibration->bits_per_second) row.set("rate_meas_Bps", *calibration->bits_per_second / 8);
+    row.set("rtt_p50_meas_s", calibration->rtt_p50_s);
+    row.set("rtt_p99_meas_s", calibration->rtt_p99_s);
+    row.set("link_ok", calibration->ok());
+  }
+  progress_->begin(fmt::format("{} {} {}", cell.cell_id, run.is_warmup ? "warm-up" : "repetition", run.rep + 1));
+  RepetitionSetup setup{suite_,       cell,         campaign_id_, run_id,
+                        directory_->file("logs"), plan_.engine, calibration,  copy_rate_,
+                        options_.remote ? &*options_.remote : nullptr};
+  run_repetition(setup, *expectations_, *interrupt_, row);
+  directory_->append(row);
+  progress_->end(row.get("status"), row.get("status_detail"),
+                 std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(cell.estimated_s)));
+}
+
+bool Campaign::budget_ends() const {
+  if (!options_.time_budget || block_seconds_.empty()) return false;
+  const double longest = std::max_element(block_seconds_.begin(), block_seconds_.end(), [](auto& a, auto& b) {
+                           return a.second < b.second;
+                         })->second;
+  return seconds(Clock::now() - start_) + longest > seconds(*options_.time_budget);
+}
+
+int Campaign::run() {
+  double estimated = 0;
+  uint64_t left = 0;
+  for (const Run& run : order_)
+    if (!done_.contains(free_run_id(run))) {
+      ++left;
+      estimated += plan_.cells[run.cell].estimated_s;
+    }
+  fmt::print(stderr, "suite {}: {} repetitions of {} cells over engine {}, about {:.0f} s; results in {}\n", suite_.name,
+             left, plan_.cells.size(), engine_name(plan_.engine), estimated, directory_->path());
+  copy_rate_ = measure_copy_rate();
+  interrupt_.emplace();
+  progress_ = std::make_unique<Progress>(
+      left, std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(estimated)));
+  bool interrupted = false;
+  try {
+    append_unsupported();
+    for (size_t at = 0; at < order_.size(); ++at) {
+      const Run& run = order_[at];
+      const bool new_block = at == 0 || order_[at - 1].block != run.block;
+      if (new_block && budget_ends()) {
+        progress_->note(fmt::format("the time budget ends here: rounds from {} on are left out", run.block));
+        break;
+      }
+      if (done_.contains(free_run_id(run))) continue;
+      const Deadline before = Clock::now();
+      append_run(run);
+      block_seconds_[run.block] += seconds(Clock::now() - before);
+    }
+  } catch (const Interrupted&) {
+    interrupted = true;
+  }
+  progress_.reset();
+  return finish(interrupted);
+}
+
+int Campaign::finish(bool interrupted) {
+  std::map<std::string, uint64_t> counts;
+  for (const Row& row : directory_->rows()) ++counts[row.get("status")];
+  std::string summary;
+  for (const auto& [status, count] : counts) summary += fmt::format("{}{} {}", summary.empty() ? "" : ", ", count, status);
+  fmt::print(stderr, "{}\n", summary.empty() ? "no repetition ran" : summary);
+  Json manifest = directory_->read_json("manifest.json");
+  manifest["ended_utc"] = utc_now_iso();
+  manifest["complete"] = !interrupted;
+  directory_->write_json("manifest.json", manifest);
+  if (interrupted)
+    fmt::print(stderr, "interrupted; every finished repetition is kept. Go on with: memsync run --resume {}\n",
+               directory_->path());
+  fmt::print("{}\n", directory_->path());
+  if (interrupted) return exit_code::kInterrupted;
+  const uint64_t total = counts["ok"] + counts["unsupported"];
+  uint64_t all = 0;
+  for (const auto& [status, count] : counts) all += count;
+  if (all == 0 || total < all) return exit_code::kIncomplete;
+  return counts["ok"] == 0 ? exit_code::kUnsupported : exit_code::kOk;
+}
+
+}  // namespace
+
+std::vector<std::string> suite_folders() { return {"harness/suites", source_folder() + "/harness/suites"}; }
+
+std::string results_folder() { return source_folder() + "/results"; }
+
+Machine this_machine() {
+  Machine machine;
+  machine.engines = probe_engines();
+  machine.memory_available_bytes = memory_available_bytes();
+  machine.cpu_count = std::thread::hardware_concurrency();
+  machine.strategies = registered_strategies();
+  machine.shape_problem = shape_problem;
+  machine.unmet = [](const SyncStrategy& strategy, const Options& options) {
+    return strategy.unmet_requirements(options);
+  };
+  return machine;
+}
+
+int run_campaign(const RunOptions& options) { return Campaign(options).run(); }
+
+}  // namespace memsync

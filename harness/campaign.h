@@ -1,0 +1,37 @@
+// A campaign: every planned repetition of a suite, in seeded order, each a row on disk.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/repetition.h"
+
+namespace memsync {
+
+struct RunOptions {
+  std::string suite;                       // name or path; "" with `resume`
+  std::string resume;                      // a results directory; "" to begin a new one
+  std::string out;                         // exactly this directory; "": made under results/
+  std::string content;                     // a file that becomes every region
+  std::optional<unsigned> reps;
+  std::string filter;
+  std::optional<uint64_t> seed;
+  std::optional<Nanoseconds> time_budget;  // no new round begins that would not end within it
+  std::optional<RemoteAgents> remote;
+  bool concurrent = false;                 // don't wait for another campaign of this machine
+  std::vector<std::string> command_line;   // as typed, for the manifest
+};
+
+// Runs it to its end and prints the results directory as the last line on stdout. Returns the exit
+// code. Throws SuiteError, std::system_error when results can't be written, and the like.
+int run_campaign(const RunOptions& options);
+
+// Where suites are found by name, and where campaigns go.
+std::vector<std::string> suite_folders();
+std::string results_folder();
+
+// What this machine offers to a plan.
+Machine this_machine();
+
+}  // namespace memsync

@@ -1,0 +1,57 @@
+#include "harness/cleaner.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "lib/os/process.h"
+
+namespace memsync {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// The command line with spaces for the zeros between its words.
+std::string command_line(const std::string& process) {
+  std::ifstream file("/proc/" + process + "/cmdline", std::ios::binary);
+  std::string line{std::istreambuf_iterator<char>(file), {}};
+  for (char& letter : line)
+    if (letter == '\0') letter = ' ';
+  return line;
+}
+
+// The conductor that a process says it belongs to; "" when it carries no token of ours.
+std::string conductor_of(const std::string& process) {
+  std::ifstream file("/proc/" + process + "/environ", std::ios::binary);
+  const std::string prefix = std::string(kConductorToken) + "=";
+  for (std::string entry; std::getline(file, entry, '\0');)
+    if (entry.starts_with(prefix)) return entry.substr(prefix.size());
+  return "";
+}
+
+bool lives(const std::string& identity) {
+  return process_identity(std::atoi(identity.c_str())) == identity;
+}
+
+}  // namespace
+
+std::vector<Leftover> find_leftovers() {
+  std::vector<Leftover> found;
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename().string();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    const std::string conductor = conductor_of(name);
+    if (conductor.empty() || lives(conductor)) continue;
+    found.push_back({"process " + name + " (" + command_line(name) + "), whose conductor is gone", std::atoi(name.c_str())});
+  }
+  return found;
+}
+
+void remove_leftover(const Leftover& leftover) { ::kill(leftover.process, SIGKILL); }
+
+}  // namespace memsync

@@ -1,0 +1,38 @@
+// What the bytes must be, worked out from the suite alone and never from an approach.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "harness/application.h"
+#include "harness/suite.h"
+#include "lib/region/digest.h"
+
+namespace memsync {
+
+// Computes each expectation once per campaign. Threads: one.
+class Expectations {
+ public:
+  explicit Expectations(const Suite& suite) : suite_(suite) {}  // outlives this
+
+  // Of the region at the start.
+  Digest content(size_t workload);
+  // Of all bytes in the order of the first `accesses` accesses.
+  Digest read(size_t workload, uint64_t accesses);
+  // Of the region after rounds 0 .. round of its changes.
+  Digest after_round(size_t workload, uint64_t round);
+  // Of the region after `operations` operations of the writer at the source.
+  Digest after_writer(size_t workload, uint64_t operations);
+  ReplayVerdict handover(size_t workload, uint64_t source_operations, const ApplicationLog& destination);
+
+ private:
+  std::vector<std::byte> initial(size_t workload) const;
+  const Suite& suite_;
+  std::map<size_t, Digest> contents_;
+  std::map<std::pair<size_t, uint64_t>, Digest> reads_;
+  std::map<std::pair<size_t, uint64_t>, Digest> rounds_;
+};
+
+}  // namespace memsync

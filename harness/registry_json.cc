@@ -1,0 +1,148 @@
+#include "harness/registry_json.h"
+
+#include <array>
+
+#include "approaches/registry.h"
+#include "harness/campaign.h"
+#include "harness/columns.h"
+#include "harness/environment.h"
+
+namespace memsync {
+
+namespace {
+
+using Json = nlohmann::json;
+
+// Okabe and Ito's palette, without black and yellow (thin lines of yellow vanish on white).
+constexpr std::array kColours = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F"};
+constexpr std::array kMarkers = {"o", "s", "^", "D", "v", "P", "X"};
+
+Json capabilities_json(const Capabilities& can) {
+  return {{"source_before", access_name(can.source_before)},
+          {"destination_before", access_name(can.destination_before)},
+          {"destination_after", access_name(can.destination_after)},
+          {"writes_reach_peer", can.writes_reach_peer},
+          {"tracks_writes", can.tracks_writes},
+          {"readable_before_complete", can.readable_before_complete},
+          {"destinations_max", can.destinations_max},
+          {"shares_memory", can.shares_memory}};
+}
+
+Json approach_json(const SyncStrategy& strategy) {
+  const StrategyInfo& info = strategy.info();
+  Json options = Json::array();
+  for (const OptionSpec& option : info.options)
+    options.push_back({{"name", option.name},
+                       {"default", option.default_value},
+                       {"unit", option.unit},
+                       {"choices", option.choices},
+                       {"help", option.help}});
+  const auto unmet = strategy.unmet_requirements(Options(info.options, {}));
+  return {{"name", info.name},         {"summary", info.summary},
+          {"reference", info.reference}, {"capabilities", capabilities_json(info.can)},
+          {"options", options},        {"available", unmet.empty()},
+          {"unmet", unmet}};
+}
+
+Json approaches_json() {
+  Json list = Json::array();
+  for (const SyncStrategy* strategy : all_strategies()) list.push_back(approach_json(*strategy));
+  return list;
+}
+
+Json link_json(const std::string& name, const LinkShape& shape) {
+  Json json = {{"name", name},
+               {"rtt_s", seconds(shape.rtt)},
+               {"loss_ratio", shape.loss_ratio},
+               {"jitter_s", seconds(shape.jitter)},
+               {"queue_B", queue_bytes_of(shape)},
+               {"rate_Bps", nullptr}};
+  if (shape.bits_per_second) json["rate_Bps"] = static_cast<double>(*shape.bits_per_second) / 8;
+  return json;
+}
+
+Json optional_name(const std::optional<std::string>& name) { return name ? Json(*name) : Json(nullptr); }
+
+}  // namespace
+
+Json list_json() {
+  Json json;
+  json["approaches"] = approaches_json();
+  json["links"] = Json::array();
+  for (const LinkProfile& profile : link_profiles())
+    json["links"].push_back({{"name", profile.name}, {"rate", profile.rate}, {"rtt", profile.rtt}, {"summary", profile.summary}});
+  json["link_engines"] = Json::array();
+  for (const EngineState& engine : probe_engines())
+    json["link_engines"].push_back({{"name", engine_name(engine.engine)},
+                                    {"available", engine.available},
+                                    {"reason", engine.reason},
+                                    {"next_step", engine.next_step}});
+  json["workloads"] = {
+      {{"name", "read"}, {"summary", "the destination reads the region, or a part of it"}},
+      {{"name", "update"}, {"summary", "the source changes, then sync(), so many rounds"}},
+      {{"name", "handover"}, {"summary", "a writer moves from the source to the destination while it writes"}}};
+  json["suites"] = Json::array();
+  for (const std::string& folder : suite_folders())
+    for (const SuiteSummary& suite : shipped_suites(folder))
+      json["suites"].push_back({{"name", suite.name}, {"path", suite.path}, {"question", suite.question}, {"problem", suite.problem}});
+  json["backends"] = {{{"name", "memory"}, {"summary", "bytes in memory"}},
+                      {{"name", "file"}, {"summary", "a file's bytes by pread and pwrite"}},
+                      {{"name", "pattern"}, {"summary", "seeded content, computed when read"}},
+                      {{"name", "zero"}, {"summary", "zeros"}}};
+  json["transports"] = {{{"name", native_transport().name()}, {"summary", "lean binary protocol over TCP or UNIX sockets"}}};
+  json["attachments"] = Json::array();
+  for (const SyncStrategy* strategy : all_strategies())
+    if (!strategy->info().attachment.empty())
+      json["attachments"].push_back({{"name", strategy->info().attachment}});
+  json["metrics"] = Json::array();
+  for (const Column& column : columns())
+    if (!column.direction.empty())
+      json["metrics"].push_back({{"name", column.name}, {"unit", column.unit}, {"better", column.direction}, {"description", column.description}});
+  return json;
+}
+
+Json registry_json(const Suite& suite, LinkEngine engine) {
+  Json json = {{"schema_version", kSchemaVersion},
+               {"tool_version", tool_version()},
+               {"suite",
+                {{"name", suite.name},
+                 {"question", suite.question},
+                 {"hypothesis", suite.hypothesis},
+                 {"reps", suite.reps},
+                 {"seed", suite.seed}}},
+               {"approaches", approaches_json()},
+               {"series", Json::array()},
+               {"workloads", Json::array()},
+               {"links", Json::array()},
+               {"exclusions", Json::array()}};
+  for (size_t i = 0; i < suite.approaches.size(); ++i) {
+    const ApproachSpec& approach = suite.approaches[i];
+    const SyncStrategy* strategy = find_strategy(approach.use);
+    json["series"].push_back({{"series", approach.as},
+                              {"approach", approach.use},
+                              {"options", Options(strategy->info().options, approach.with).canonical()},
+                              {"colour", kColours[i % kColours.size()]},
+                              {"marker", kMarkers[i % kMarkers.size()]}});
+  }
+  for (const Workload& workload : suite.workloads) {
+    Json entry = {{"name", workload.name},         {"does", workload_kind_name(workload.does)},
+                  {"region_B", workload.region_bytes}, {"chunk_B", workload.chunk_bytes},
+                  {"content", workload.content.text},  {"access", workload.access.text},
+                  {"touch_B", workload.touch_bytes},   {"accesses", nullptr}};
+    if (const auto count = workload.access_count()) entry["accesses"] = *count;
+    json["workloads"].push_back(entry);
+  }
+  for (const LinkSpec& link : suite.links) {
+    Json entry = link_json(link.name, link.shape);
+    entry["engine"] = engine_name(link.engine.value_or(engine));
+    json["links"].push_back(entry);
+  }
+  for (const Exclusion& exclusion : suite.exclusions)
+    json["exclusions"].push_back({{"approach", optional_name(exclusion.approach)},
+                                  {"workload", optional_name(exclusion.workload)},
+                                  {"link", optional_name(exclusion.link)},
+                                  {"because", exclusion.because}});
+  return json;
+}
+
+}  // namespace memsync

@@ -1,0 +1,76 @@
+// Approaches that can only be described: for tests and the fuzzer of what reads suites and plans
+// them, so that neither depends on which approaches this build has. Their options are a subset of
+// the real ones'.
+#pragma once
+
+#include <array>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "harness/suite.h"
+
+namespace memsync {
+
+class DescribedStrategy : public SyncStrategy {
+ public:
+  explicit DescribedStrategy(StrategyInfo info) : info_(std::move(info)) {}
+  const StrategyInfo& info() const noexcept override { return info_; }
+  std::vector<std::string> unmet_requirements(const Options&) const override { return {}; }
+  std::unique_ptr<Side> open_source(SideSetup) const override {
+    throw std::logic_error("only described");
+  }
+  std::unique_ptr<Side> open_destination(SideSetup) const override {
+    throw std::logic_error("only described");
+  }
+
+ private:
+  const StrategyInfo info_;
+};
+
+// userfaultfd, tcp_copy, floor and mmap_push, as far as a plan asks about them.
+inline StrategyDirectory described_strategies() {
+  static constexpr OptionSpec kPullOptions[] = {
+      {"prefetch", "window", "", "what is fetched before it is asked for", "none|window"},
+      {"unit", "64KiB", "bytes", "bytes per demand request"},
+      {"window", "0B", "bytes", "most that is in flight"},
+  };
+  constexpr Capabilities kPull{.source_before = Access::read_write,
+                               .destination_before = Access::read,
+                               .destination_after = Access::read_write,
+                               .readable_before_complete = true};
+  constexpr Capabilities kCopy{.source_before = Access::read, .destination_before = Access::read};
+  constexpr Capabilities kFloor{.source_before = Access::read_write,
+                                .destination_before = Access::read,
+                                .destination_after = Access::read_write,
+                                .writes_reach_peer = true,
+                                .readable_before_complete = true,
+                                .destinations_max = 16,
+                                .shares_memory = true};
+  constexpr Capabilities kPush{.source_before = Access::read_write,
+                               .destination_before = Access::read,
+                               .writes_reach_peer = true,
+                               .destinations_max = 4};
+  static const std::array<DescribedStrategy, 4> strategies = {
+      DescribedStrategy({.name = "userfaultfd",
+                         .summary = "pull",
+                         .reference = "",
+                         .can = kPull,
+                         .options = kPullOptions}),
+      DescribedStrategy({.name = "tcp_copy", .summary = "copy", .reference = "", .can = kCopy}),
+      DescribedStrategy(
+          {.name = "floor", .summary = "nothing moves", .reference = "", .can = kFloor}),
+      DescribedStrategy({.name = "mmap_push", .summary = "push", .reference = "", .can = kPush}),
+  };
+  StrategyDirectory directory;
+  directory.find = [](std::string_view name) -> const SyncStrategy* {
+    for (const DescribedStrategy& strategy : strategies)
+      if (strategy.info().name == name) return &strategy;
+    return nullptr;
+  };
+  for (const DescribedStrategy& strategy : strategies)
+    directory.names.emplace_back(strategy.info().name);
+  return directory;
+}
+
+}  // namespace memsync

@@ -1,0 +1,1 @@
+"""Reads a memsync results directory, and nothing else: figures, report, later verdicts."""

@@ -1,0 +1,24 @@
+"""The exit codes that every memsync verb shares, and the exception that carries one."""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Never 2 (`make` turns every failure into 2) and never Python's own 1."""
+
+    OK = 0
+    INCOMPLETE = 4  # missing or failed cells, nothing ran
+    USAGE = 64  # wrong arguments, or an input this version cannot read
+    INTERNAL = 70  # an exception nobody foresaw, results that can't be written
+    INTERRUPTED = 130
+
+
+class Refusal(Exception):
+    """Ends a verb with one sentence for the user and an exit code.
+
+    Raised where the reason is known; caught in `cli.main` alone.
+    """
+
+    def __init__(self, code: Exit, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code

@@ -1,0 +1,190 @@
+"""The figures, one function each. To add one, write a function and name it in FIGURES."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from memsync_results.against_link import Bound, draw_against_link
+from memsync_results.captions import how_to_read, missing_results, sentence_list
+from memsync_results.cells import BLACKOUT, FIRST_ACCESS, PHASES, SETTLE, THROUGHPUT, Cell
+from memsync_results.drawing import (
+    DASHED, INK, PAPER, Drawing, Files, absence, draw_interval, format_axis, link_label,
+    place_legend, save, style,
+)
+from memsync_results.load import Link, Series
+from memsync_results.units import quantity
+
+PHASE_LOOKS = {  # greys, so that no phase is mistaken for a series
+    "suspend_s": ("#e3e3e3", ""),
+    "collect_s": ("#c4c4c4", "////"),
+    "transfer_s": ("#9a9a9a", ""),
+    "resume_s": ("#d4d4d4", "...."),
+}
+
+
+def throughput(cells: list[Cell]) -> Drawing | None:
+    """Checked bytes per second of the read workloads, with the limit that physics sets."""
+    return draw_against_link(
+        "throughput", "Throughput against RTT", cells, "read", THROUGHPUT, Bound.LIMIT,
+        "Checked bytes ÷ time from open to the last access.",
+    )
+
+
+def first_access(cells: list[Cell]) -> Drawing | None:
+    """Time from the call of open to the first byte in hand, of the read workloads."""
+    return draw_against_link(
+        "first-access", "First access against RTT", cells, "read", FIRST_ACCESS, Bound.RTT,
+        "From the call of open to the end of the first access, connecting included.",
+    )
+
+
+def downtime(cells: list[Cell]) -> Drawing | None:
+    """Blackout of the hand-over workloads, seen from outside the approach."""
+    return draw_against_link(
+        "downtime", "Downtime of a hand-over against RTT", cells, "handover", BLACKOUT, Bound.RTT,
+        "Blackout: last operation at the source before the suspend to the first correct "
+        "operation at the destination, seen by an observer on a fixed schedule.",
+    )
+
+
+def settle(cells: list[Cell]) -> Drawing | None:
+    """How long after the hand-over the destination still depends on the source."""
+    return draw_against_link(
+        "settle", "Settling after a hand-over against RTT", cells, "handover", SETTLE, Bound.NONE,
+        "Time from the end of the hand-over until nothing is left at the source.",
+    )
+
+
+def downtime_phases(cells: list[Cell]) -> Drawing | None:
+    """Where the downtime goes: the approach's own phases above the observed blackout."""
+    cells = [cell for cell in cells if cell.workload.does == "handover"]
+    if not any(cell.samples("blackout_s").size for cell in cells):
+        return None
+    workloads = list(dict.fromkeys(cell.workload for cell in cells))
+    links = sorted(dict.fromkeys(cell.link for cell in cells), key=lambda link: link.rtt_s)
+    series = list(dict.fromkeys(cell.series for cell in cells))
+    columns = 2 if len(links) == 4 else min(len(links), 3)
+    rows_per_workload = -(-len(links) // columns)
+    rows = rows_per_workload * len(workloads)
+    figure = Figure(
+        figsize=(max(2.5 * columns, 4.5), (0.7 + 0.42 * len(series)) * rows + 0.6),
+        layout="constrained",
+    )
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for panel in grid.flat:
+        panel.set_visible(False)
+    for w, workload in enumerate(workloads):
+        for k, link in enumerate(links):
+            axes = grid[w * rows_per_workload + k // columns][k % columns]
+            axes.set_visible(True)
+            here = [c for c in cells if c.workload == workload and c.link == link]
+            _phase_panel(axes, here, series, link)
+            heading = link_label(link).replace("\n", ": ", 1)
+            axes.set_title(f"{workload.name}, {heading}" if len(workloads) > 1 else heading,
+                           fontsize=7.5)
+    figure.supxlabel("time without a running application", fontsize=8)
+    bars, marks = _phase_legend()
+    place_legend(figure, [bars, marks], columns=len(bars))
+    caption = sentence_list(
+        "Upper bar of each pair: medians of the phases as the approach reports them (medians need "
+        "not add up to the median of a sum). Below it: the blackout an outside observer saw.",
+        how_to_read([cell for cell in cells if cell.samples("blackout_s").size], "blackout_s"),
+        "Each panel has its own scale.",
+        missing_results(cells, "blackout_s"),
+    )
+    return Drawing("downtime-phases", "Downtime by phase", caption, figure, _phase_numbers(cells))
+
+
+def _phase_panel(axes: Axes, cells: list[Cell], series: list[Series], link: Link) -> None:
+    largest = max([link.rtt_s] + [c.samples(BLACKOUT.column).max(initial=0) for c in cells])
+    largest = max([largest] + [sum(c.median(p) or 0 for p in PHASES) for c in cells]) or 1.0
+    for cell in cells:
+        row = series.index(cell.series)
+        interval = cell.interval(BLACKOUT.column)
+        if interval is None:
+            axes.annotate(absence(cell), (0, row), xytext=(3, 0), textcoords="offset points",
+                          fontsize=7, color=cell.series.colour, va="center")
+            continue
+        start = 0.0
+        for phase in PHASES:
+            length = cell.median(phase) or 0.0
+            colour, hatch = PHASE_LOOKS[phase]
+            axes.barh(row - 0.17, length, left=start, height=0.26, color=colour, hatch=hatch,
+                      edgecolor=INK, linewidth=0.4)
+            start += length
+        draw_interval(axes, cell.series, row + 0.2, interval, cell.samples(BLACKOUT.column),
+                      vertical=False)
+        axes.annotate(quantity(interval.median, "s"), (max(interval.high, start), row),
+                      xytext=(6, 0), textcoords="offset points", va="center", fontsize=7,
+                      bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5})
+    axes.axvline(link.rtt_s, color=INK, linestyle=DASHED, linewidth=0.9, zorder=1)
+    axes.set_xlim(0, 1.32 * largest)
+    axes.set_ylim(len(series) - 0.5, -0.5)
+    axes.set_yticks(range(len(series)), [one.name for one in series])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))
+    format_axis(axes.xaxis, "s")
+
+
+def _phase_legend() -> tuple[list[Artist], list[Artist]]:
+    """Entries for the bars, and for the marks beside them."""
+    bars = [
+        Patch(facecolor=colour, hatch=hatch, edgecolor=INK, linewidth=0.4,
+              label=phase.removesuffix("_s"))
+        for phase, (colour, hatch) in PHASE_LOOKS.items()
+    ]
+    seen = Line2D([], [], color=INK, marker="o", linewidth=1.6, label="blackout, with interval")
+    bound = Line2D([], [], color=INK, linestyle=DASHED, linewidth=0.9, label="one RTT")
+    return bars, [seen, bound]
+
+
+def _phase_numbers(cells: list[Cell]) -> pd.DataFrame:
+    """One row per cell: medians of the phases, the blackout with its interval; seconds."""
+    rows = []
+    for cell in cells:
+        interval = cell.interval(BLACKOUT.column)
+        rows.append(
+            {
+                "workload": cell.workload.name, "link": cell.link.name,
+                "series": cell.series.name, "rtt_cfg_s": cell.link.rtt_s,
+                "status": cell.status, "n_ok": cell.ok_count, "n_planned": cell.planned,
+                **{f"{phase}_median": cell.median(phase) for phase in PHASES},
+                "blackout_s_median": interval and interval.median,
+                "blackout_s_low": interval and interval.low,
+                "blackout_s_high": interval and interval.high,
+                "coverage": interval and interval.coverage,
+                "samples": ";".join(repr(float(v)) for v in cell.samples(BLACKOUT.column)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+# Name on the command line and of the files -> function. The report shows them in this order.
+FIGURES: dict[str, Callable[[list[Cell]], Drawing | None]] = {
+    "throughput": throughput,
+    "first-access": first_access,
+    "downtime": downtime,
+    "downtime-phases": downtime_phases,
+    "settle": settle,
+}
+
+
+def draw_all(
+    cells: list[Cell], folder: Path, names: list[str] | None = None
+) -> list[tuple[Drawing, Files]]:
+    """Draws and writes the figures that have data, all or those named."""
+    drawn = []
+    for name in names or FIGURES:
+        with style():
+            drawing = FIGURES[name](cells)
+        if drawing is not None:
+            drawn.append((drawing, save(drawing, folder)))
+    return drawn

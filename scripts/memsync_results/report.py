@@ -1,0 +1,348 @@
+"""The report: what was asked, what came out, and how to check it. Content only; see page.py."""
+
+import json
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from memsync_results import figures
+from memsync_results.cells import COSTS, SHOWN, Cell, Measure, cells_of
+from memsync_results.comparing import YARDSTICK, Rank, ranks
+from memsync_results.drawing import GRID, INK, PAPER, Drawing, Files, workload_label, write_whole
+from memsync_results.load import Campaign, load_campaign
+from memsync_results.page import (
+    Block, Code, Heading, Page, Paragraph, Picture, Table, to_html, to_markdown,
+)
+from memsync_results.statistics import FEWEST_FOR_INTERVAL, MedianInterval
+from memsync_results.units import interval, quantity, rate
+
+COLOURS = {
+    INK: "--ink",
+    "#000000": "--ink",  # a black series must be seen on a dark page; see page.css too
+    PAPER: "--paper",
+    GRID: "--line",
+    **{colour: f"--phase-{phase.removesuffix('_s')}"
+       for phase, (colour, _) in figures.PHASE_LOOKS.items()},
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and what `--json` says of it."""
+
+    html: Path
+    markdown: Path
+    headline: str
+    warnings: list[str]
+    cells: list[Cell]
+    drawn: list[tuple[Drawing, Files]]
+
+    @property
+    def ok_repetitions(self) -> int:
+        return sum(cell.ok_count for cell in self.cells)
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "report_html": str(self.html), "report_md": str(self.markdown),
+            "headline": self.headline, "warnings": self.warnings,
+            "figures": [{"name": d.name, "svg": str(f.svg), "pdf": str(f.pdf), "csv": str(f.csv)}
+                        for d, f in self.drawn],
+            "cells": [_cell_summary(cell) for cell in self.cells],
+        }
+
+
+def write_report(directory: Path) -> Report:
+    """Draws the figures and writes report.html and report.md into `directory`.
+
+    Writes a report of a campaign without one ok row too: its reasons are what one needs then.
+    Raises Refusal for a directory that can't be read (see load_campaign).
+    """
+    campaign = load_campaign(directory)
+    cells = cells_of(campaign)
+    drawn = figures.draw_all(cells, directory / "figures")
+    headline = _headline(cells)
+    blocks = _blocks(campaign, cells, drawn, headline)
+    page = Page(f"memsync: {campaign.suite_name}", blocks, COLOURS)
+    report = Report(directory / "report.html", directory / "report.md", headline,
+                    campaign.warnings, cells, drawn)
+    write_whole(report.markdown, to_markdown(page).encode())
+    write_whole(report.html, to_html(page).encode())
+    return report
+
+
+def _blocks(
+    campaign: Campaign, cells: list[Cell], drawn: list[tuple[Drawing, Files]], headline: str
+) -> list[Block]:
+    return [
+        *_asked(campaign),
+        *_outcome(campaign, cells, headline),
+        *_pictures(campaign, drawn),
+        *_where_it_loses(cells),
+        *_without_result(cells),
+        *_exclusions(campaign),
+        *_calibration(campaign),
+        *_environment(campaign),
+        *_definitions(campaign, cells),
+    ]
+
+
+def _asked(campaign: Campaign) -> list[Block]:
+    suite = campaign.registry["suite"]
+    return [
+        Heading("What was asked"),
+        Paragraph(f"Question: {suite.get('question') or 'none was written down.'}"),
+        Paragraph(f"Hypothesis: {suite.get('hypothesis') or 'none was written down.'}"),
+        Code("The suite as it was run", campaign.suite_text),
+    ]
+
+
+def _headline(cells: list[Cell]) -> str:
+    counts: dict[str, int] = {}
+    for cell in cells:
+        counts[cell.status] = counts.get(cell.status, 0) + 1
+    others = [f"{n} {status}" for status, n in counts.items() if status != "ok"]
+    return ", ".join([f"{counts.get('ok', 0)} of {len(cells)} cells ok", *others])
+
+
+def _outcome(campaign: Campaign, cells: list[Cell], headline: str) -> list[Block]:
+    blocks: list[Block] = [Heading("Outcome at a glance"), Paragraph(f"{headline}.")]
+    if not any(cell.ok_count for cell in cells):
+        blocks.append(Paragraph("No repetition ended ok, so there is nothing to compare.", "alarm"))
+    blocks += [Paragraph(f"Warning: {warning}.", "note") for warning in campaign.warnings]
+    if campaign.manifest.get("git_dirty"):
+        blocks.append(Paragraph("Built from a dirty tree: the commit alone does not name this "
+                                "program.", "note"))
+    noisy = int((campaign.runs["noisy"] == 1).sum())
+    if noisy:
+        blocks.append(Paragraph(f"{noisy} of {len(campaign.runs)} repetitions ran under load from "
+                                "outside and are marked noisy.", "note"))
+    leaders = list(ranks(cells))
+    if leaders:
+        blocks.append(Table(
+            f"Best median per workload and link ({YARDSTICK} is a yardstick and not ranked). "
+            "A ratio of medians, not a verdict.",
+            ["workload", "link", "measure", "best", "median", "next", "median", "ratio",
+             "intervals"],
+            [_leader_row(ranked) for ranked in leaders], header_columns=2,
+        ))
+    for workload in campaign.workloads.values():
+        here = [cell for cell in cells if cell.workload == workload]
+        if here:
+            blocks.append(_outcome_table(here))
+    return blocks
+
+
+def _leader_row(ranked: list[Rank]) -> list[str]:
+    first, second = ranked[0], ranked[1]
+    unit = first.measure.unit
+    return [
+        first.cell.workload.name, first.cell.link.name,
+        f"{first.measure.title} ({first.measure.better} is better)",
+        first.cell.series.name, quantity(first.cell.median(first.measure.column), unit),
+        second.cell.series.name, quantity(second.cell.median(first.measure.column), unit),
+        _factor(second), "overlap" if second.overlaps else "apart",
+    ]
+
+
+def _outcome_table(cells: list[Cell]) -> Table:
+    workload = cells[0].workload
+    measures = [
+        measure for measure in SHOWN[workload.does] + COSTS
+        if any(cell.samples(measure.column).size for cell in cells)
+    ]
+    rows = [
+        [cell.link.name, cell.series.name, _status_text(cell),
+         *(_interval_text(cell.interval(m.column), m) for m in measures)]
+        for cell in cells
+    ]
+    about = ", ".join([*workload_label(workload), *filter(None, [workload.content])])
+    return Table(
+        f"{about}: median and its 95 % interval; * marks the "
+        f"full range, where fewer than {FEWEST_FOR_INTERVAL} repetitions can't give an interval",
+        ["link", "series", "ok/planned", *(measure.title for measure in measures)], rows,
+        header_columns=2,
+    )
+
+
+def _status_text(cell: Cell) -> str:
+    text = f"{cell.ok_count}/{cell.planned}"
+    return text if cell.status == "ok" else f"{text} {cell.status}"
+
+
+def _interval_text(found: MedianInterval | None, measure: Measure) -> str:
+    """Median, and on a second line its interval; neither breaks within a line."""
+    if found is None:
+        return ""
+    median, ends = interval(found.median, found.low, found.high, measure.unit)
+    star = "" if found.is_confident else "*"
+    return f"{median}{star}\n{ends}".strip().replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _pictures(campaign: Campaign, drawn: list[tuple[Drawing, Files]]) -> list[Block]:
+    blocks: list[Block] = [Heading("Figures")]
+    if not drawn:
+        blocks.append(Paragraph("Nothing was measured that could be drawn."))
+    for drawing, files in drawn:
+        relative = {kind: os.path.relpath(path, campaign.directory)
+                    for kind, path in (("SVG", files.svg), ("PDF", files.pdf), ("CSV", files.csv))}
+        blocks.append(Picture(
+            drawing.name, drawing.title, drawing.caption, files.svg.read_text(encoding="utf-8"),
+            relative, f"{_program('plot', campaign.directory)} --figure {drawing.name}",
+        ))
+    return blocks
+
+
+def _program(verb: str, directory: Path) -> str:
+    inside = os.path.relpath(directory)
+    shown = str(directory) if inside.startswith("..") else inside
+    return f"build/release/memsync {verb} {shlex.quote(shown)}"
+
+
+def _where_it_loses(cells: list[Cell]) -> list[Block]:
+    """Every cell that is behind the best of its place, as far as the intervals can tell."""
+    heading = Heading("Where it loses")
+    behind = [rank for ranked in ranks(cells) for rank in ranked[1:]]
+    if not behind:
+        return [heading, Paragraph("No workload and link has two series to compare.")]
+    apart = [rank for rank in behind if not rank.overlaps]
+    apart.sort(key=lambda rank: (rank.cell.series.name, -rank.factor))
+    rows = [
+        [rank.cell.series.name, rank.cell.workload.name, rank.cell.link.name, rank.measure.title,
+         quantity(rank.cell.median(rank.measure.column), rank.measure.unit),
+         rank.best.series.name, quantity(rank.best.median(rank.measure.column), rank.measure.unit),
+         _factor(rank)]
+        for rank in apart
+    ]
+    close = len(behind) - len(apart)
+    return [
+        heading,
+        Table("Behind the best of the same workload and link, with intervals apart; worst first "
+              "per series",
+              ["series", "workload", "link", "measure", "median", "best there", "its median",
+               "times worse"], rows),
+        Paragraph(f"In {close} more places a series is behind by less than the intervals can "
+                  "tell." if close else "Nowhere else is a series behind."),
+    ]
+
+
+def _factor(rank: Rank) -> str:
+    return f"{rank.factor:.2f}×" if rank.factor < 10 else f"{rank.factor:.0f}×"
+
+
+def _without_result(cells: list[Cell]) -> list[Block]:
+    rows = [
+        [cell.series.name, cell.workload.name, cell.link.name, cell.status,
+         f"{cell.ok_count}/{cell.planned}", cell.reason, cell.log]
+        for cell in cells if cell.status != "ok"
+    ]
+    heading = Heading("Unsupported and failed cells")
+    if not rows:
+        return [heading, Paragraph("None: every planned repetition ended ok.")]
+    return [heading, Table(
+        "Failed repetitions are counted here and enter no statistic",
+        ["series", "workload", "link", "status", "ok/planned", "reason", "log"], rows)]
+
+
+def _exclusions(campaign: Campaign) -> list[Block]:
+    rows = [
+        [str(entry.get(key) or "every") for key in ("approach", "workload", "link")]
+        + [entry["because"]]
+        for entry in campaign.registry["exclusions"]
+    ]
+    heading = Heading("Exclusions")
+    if not rows:
+        return [heading, Paragraph("The suite excludes nothing.")]
+    return [heading, Table("Left out by the suite itself",
+                           ["approach", "workload", "link", "because"], rows, header_columns=3)]
+
+
+def _calibration(campaign: Campaign) -> list[Block]:
+    rows = []
+    for link in campaign.links.values():
+        here = campaign.runs[campaign.runs["link"] == link.name]
+        checked = here["link_ok"].dropna()
+        measured_rate = _median(here["rate_meas_Bps"])
+        rows.append([
+            link.name, ", ".join(sorted(here["link_engine"].dropna().unique())) or link.engine,
+            quantity(link.rtt_s, "s"), quantity(_median(here["rtt_p50_meas_s"]), "s"),
+            quantity(_median(here["rtt_p99_meas_s"]), "s"),
+            rate(link.rate_Bps), rate(measured_rate) if measured_rate else "",
+            f"{100 * link.loss_ratio:.3g} %", quantity(link.jitter_s, "s"),
+            f"{int(checked.sum())}/{len(checked)}" if len(checked) else "not checked",
+        ])
+    blocks: list[Block] = [
+        Heading("Link calibration"),
+        Table("Configured against measured: medians over the rows of each link",
+              ["link", "engine", "RTT set", "RTT p50", "RTT p99", "rate set", "rate", "loss set",
+               "jitter set", "rows in tolerance"], rows),
+    ]
+    if campaign.calibration is not None:
+        blocks.append(_facts("calibration.json", campaign.calibration))
+    return blocks
+
+
+def _median(column: pd.Series) -> float | None:
+    """The median of what was measured; None when nothing was."""
+    return None if column.isna().all() else float(column.median())
+
+
+def _environment(campaign: Campaign) -> list[Block]:
+    blocks: list[Block] = [Heading("Environment")]
+    ran = campaign.runs[["kernel", "host_id", "git_sha", "build_id", "tool_version"]]
+    rows = [[column, ", ".join(sorted(ran[column].dropna().unique()))] for column in ran]
+    blocks.append(Table("What the rows say of themselves", ["what", "value"],
+                        [row for row in rows if row[1]]))
+    blocks.append(_facts("manifest.json", campaign.manifest))
+    if campaign.env is not None:
+        blocks.append(_facts("env.json", campaign.env))
+    blocks.append(Paragraph("This page and every figure on it are made by: "
+                            f"{_program('report', campaign.directory)}"))
+    return blocks
+
+
+def _definitions(campaign: Campaign, cells: list[Cell]) -> list[Block]:
+    shown = dict.fromkeys(
+        measure.column
+        for does in dict.fromkeys(cell.workload.does for cell in cells)
+        for measure in SHOWN[does] + COSTS
+    )
+    rows = [[column, str(campaign.schema[column].get("description") or "")]
+            for column in shown if column in campaign.schema]
+    return [Heading("What the measures mean"),
+            Table("From schema.json", ["column of runs.csv", "meaning"], rows)]
+
+
+def _facts(name: str, document: Any) -> Table:
+    """Any JSON document as a folded table of path and value."""
+    return Table(name, ["what", "value"], [list(fact) for fact in _flatten(document, "")],
+                 folded=True)
+
+
+def _flatten(value: Any, path: str) -> list[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        return [fact for key, inner in value.items()
+                for fact in _flatten(inner, f"{path}.{key}" if path else str(key))]
+    if isinstance(value, list) and any(isinstance(inner, (dict, list)) for inner in value):
+        return [fact for k, inner in enumerate(value) for fact in _flatten(inner, f"{path}[{k}]")]
+    if isinstance(value, list):
+        return [(path, " ".join(map(str, value)))]
+    return [(path, value if isinstance(value, str) else json.dumps(value))]
+
+
+def _cell_summary(cell: Cell) -> dict[str, Any]:
+    measures = {}
+    for measure in SHOWN[cell.workload.does] + COSTS:
+        if interval := cell.interval(measure.column):
+            measures[measure.column] = {
+                "n": interval.count, "median": interval.median, "low": interval.low,
+                "high": interval.high, "coverage": interval.coverage,
+            }
+    return {
+        "cell_id": cell.cell_id, "series": cell.series.name, "workload": cell.workload.name,
+        "link": cell.link.name, "status": cell.status, "reason": cell.reason,
+        "n_ok": cell.ok_count, "n_planned": cell.planned, "measures": measures,
+    }

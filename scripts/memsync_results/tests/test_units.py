@@ -1,0 +1,32 @@
+import pytest
+
+from memsync_results.units import interval, quantity, rate, size, unit_of
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (1e6, "B", "1 MB"), (1 << 20, "B", "1.05 MB"), (999_900, "B", "1 MB"),
+        (999, "B", "999 B"), (0, "s", "0 s"), (0.0125, "s", "12.5 ms"), (5.5e-5, "s", "55 µs"),
+        (1e-12, "s", "0.001 ns"), (120, "s", "120 s"), (1.25e8, "B/s", "125 MB/s"),
+        (-0.002, "s", "-2 ms"), (0.95, "", "0.95"), (4096, "", "4096"),
+        (None, "s", ""), (float("nan"), "s", ""), (5e15, "B", "5000 TB"),
+    ],
+)
+def test_quantity(value, unit, text):
+    assert quantity(value, unit) == text
+
+
+def test_an_interval_shares_the_prefix_of_its_median():
+    assert interval(1.2e6, 0.9e6, 2e9, "B/s") == ("1.2 MB/s", "0.9 – 2000")
+    assert interval(5.0, 5.0, 5.0, "s") == ("5 s", "")
+
+
+def test_rates_count_bits_and_sizes_binary_units():
+    assert (rate(1.25e8), rate(12.5e6), rate(None)) == ("1 Gbit/s", "100 Mbit/s", "unlimited")
+    assert (size(64 << 20), size(4096), size(1), size(4097)) == ("64 MiB", "4 KiB", "1 B", "4097 B")
+
+
+def test_the_unit_is_the_suffix():
+    columns = ("full_s", "limit_Bps", "payload_B", "rep", "efficiency_ratio")
+    assert [unit_of(column) for column in columns] == ["s", "B/s", "B", "", ""]
