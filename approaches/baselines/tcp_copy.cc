@@ -4,9 +4,11 @@
 #include <cstring>
 #include <poll.h>
 #include <stdexcept>
+#include <sys/mman.h>
 #include <vector>
 
 #include "lib/os/error.h"
+#include "lib/os/mapping.h"
 
 namespace memsync::tcp_copy {
 
@@ -43,6 +45,14 @@ SideSetup checked(SideSetup setup, bool needs_memory) {
         "tcp_copy needs a store of the region's " + std::to_string(setup.geometry.size_bytes) +
         " bytes; this one holds " + std::to_string(held) + (needs_memory ? " in memory" : ""));
   return setup;
+}
+
+// One call instead of a page fault for every 4 KiB that the kernel copies. A hint: kernels before
+// 5.14 do without.
+void populate(std::span<std::byte> piece) {
+  const auto start = reinterpret_cast<uintptr_t>(piece.data()) / page_bytes() * page_bytes();
+  const auto end = reinterpret_cast<uintptr_t>(piece.data()) + piece.size();
+  ::madvise(reinterpret_cast<void*>(start), round_up_to_page(end - start), MADV_POPULATE_WRITE);
 }
 
 void wait_readable(const Stream& stream) {
@@ -183,6 +193,7 @@ DestinationSide::~DestinationSide() {
 
 void DestinationSide::receive_copy(std::span<const std::byte> header) {
   const auto memory = setup_.store->mapping();
+  const bool is_first = received_.load(std::memory_order_relaxed) == 0;
   if (std::memcmp(header.data(), kMagic.data(), kMagic.size()) != 0)
     throw_errno("receiving a copy: the peer is no tcp_copy source", EPROTO);
   if (const uint64_t size = decode(header.subspan(kMagic.size())); size != memory.size())
@@ -191,6 +202,7 @@ void DestinationSide::receive_copy(std::span<const std::byte> header) {
                 EPROTO);
   for (uint64_t done = 0; done < memory.size(); done += kPieceBytes) {
     const auto piece = memory.subspan(done, std::min(kPieceBytes, memory.size() - done));
+    if (is_first) populate(piece);
     stream_->read_all(piece, after(kStallLimit));
     received_.fetch_add(piece.size(), std::memory_order_release);
   }
