@@ -113,13 +113,22 @@ inline std::vector<std::byte> content(uint64_t seed, uint64_t offset, size_t byt
 
 enum class Wire : uint8_t { tcp, unix_socket };
 
+// An address of this process alone (all of 127/8 is loopback), so that test programs which run at
+// the same time don't take each other's ports.
+inline std::string own_loopback_address() {
+  const auto pid = static_cast<unsigned>(::getpid());
+  return "127." + std::to_string(1 + (pid >> 16) % 250) + "." + std::to_string((pid >> 8) % 256) +
+         "." + std::to_string(pid % 256);
+}
+
 // A network whose hosts "source" and "destination0" are both this process.
 class Loopback {
  public:
   explicit Loopback(Wire wire)
-      : network(wire == Wire::tcp ? make_tcp_network("source", {{"source", "127.0.0.1"},
-                                                                {"destination0", "127.0.0.1"}})
-                                  : make_unix_network("source", directory.path())) {}
+      : network(wire == Wire::tcp
+                    ? make_tcp_network("source", {{"source", own_loopback_address()},
+                                                  {"destination0", own_loopback_address()}})
+                    : make_unix_network("source", directory.path())) {}
   TemporaryDirectory directory;
   std::unique_ptr<Network> network;
 };
