@@ -2,12 +2,12 @@
 #include "lib/os/tun_device.h"
 
 #include <array>
-#include <memory>
-#include <string>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <memory>
 #include <netinet/in.h>
 #include <poll.h>
+#include <string>
 #include <sys/socket.h>
 #include <unistd.h>
 
