@@ -70,11 +70,13 @@ function(memsync_benchmark name)
   endif()
 endfunction()
 
+add_custom_target(fuzzers)  # all of them, and nothing else
 function(memsync_fuzzer name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
   if(MEMSYNC_FUZZ)
     add_executable(${name} ${ARG_SOURCES})
     target_link_libraries(${name} PRIVATE memsync_options ${ARG_LINK})
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    add_dependencies(fuzzers ${name})
   endif()
 endfunction()
