@@ -97,7 +97,7 @@ void Pager::note_fault(uint64_t offset, Clock::time_point now, Plan& plan) {
       return;
     case State::missing:
       waiting_.emplace(unit, now);
-      if (!held_) demand_unit(unit, plan);
+      if (!held_) demand_page_first(offset, now, plan);
       break;
     case State::background:
       waiting_.emplace(unit, now);
@@ -132,6 +132,38 @@ void Pager::demand_unit(UnitIndex unit, Plan& plan) {
   const auto waiting = waiting_.find(unit);
   const auto since = waiting == waiting_.end() ? Clock::now() : waiting->second;
   demand(range_of(unit, 1), Kind::units, since + settings_.deadline, plan);
+}
+
+void Pager::demand_piece(ByteRange range, Deadline deadline, Plan& plan) {
+  if (range.length == 0) return;
+  ++pieces_[unit_of(range.offset)];
+  demand(range, Kind::piece, deadline, plan);
+}
+
+// While the connection is cold, the page somebody waits for does not wait for its unit: it fits
+// TCP's first flight (10 segments, RFC 6928), 64 KiB take three.
+void Pager::demand_page_first(uint64_t offset, Clock::time_point now, Plan& plan) {
+  const UnitIndex unit = unit_of(offset);
+  const ByteRange whole = range_of(unit, 1);
+  if (whole.length <= page_bytes() || !link_.is_cold(now)) {
+    demand_unit(unit, plan);
+    return;
+  }
+  units_[unit] = State::demand;
+  const Deadline deadline = now + settings_.deadline;
+  const uint64_t page_end = std::min(offset + page_bytes(), geometry_.size_bytes);
+  demand_piece({offset, page_end - offset}, deadline, plan);
+  demand_piece({page_end, whole.offset + whole.length - page_end}, deadline, plan);
+  demand_piece({whole.offset, offset - whole.offset}, deadline, plan);
+}
+
+// What is wrong with some byte of it need not be wrong with its other pages.
+void Pager::demand_pages_of(ByteRange range, Plan& plan) {
+  const auto waiting = waiting_.find(unit_of(range.offset));
+  const auto since = waiting == waiting_.end() ? Clock::now() : waiting->second;
+  for (uint64_t done = 0; done < range.length; done += page_bytes())
+    demand_piece({range.offset + done, std::min(page_bytes(), range.length - done)},
+                 since + settings_.deadline, plan);
 }
 
 void Pager::carry_out(Plan& plan) {

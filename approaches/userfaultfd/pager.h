@@ -63,7 +63,7 @@ class Pager : public CompletionSink {
   enum class State : uint8_t { missing, background, demand, present, lost };
   enum class Kind : uint8_t {
     units,  // whole units
-    piece,  // one page of a unit whose whole could not be had
+    piece,  // part of a unit: it is present when the last of them has landed
     again,  // a page that the application had dropped
   };
   struct Request {
@@ -91,6 +91,9 @@ class Pager : public CompletionSink {
   bool is_far_back(UnitIndex unit) const REQUIRES(mutex_);
   void demand(ByteRange range, Kind kind, Deadline deadline, Plan& plan) REQUIRES(mutex_);
   void demand_unit(UnitIndex unit, Plan& plan) REQUIRES(mutex_);
+  void demand_piece(ByteRange range, Deadline deadline, Plan& plan) REQUIRES(mutex_);
+  void demand_page_first(uint64_t offset, Clock::time_point now, Plan& plan) REQUIRES(mutex_);
+  void demand_pages_of(ByteRange range, Plan& plan) REQUIRES(mutex_);
   void carry_out(Plan& plan);
   void look_again(uint64_t offset);
 
