@@ -33,6 +33,7 @@ class LinkEstimate {
     return round_trip_ > kFelt && (bytes_ < kWarmBytes || now - last_arrival_ > kIdle);
   }
 
+  Nanoseconds round_trip() const { return round_trip_; }
   uint64_t bandwidth_delay_bytes() const {
     if (rate_ == 0) return 0;
     return static_cast<uint64_t>(rate_ * seconds(round_trip_));

@@ -12,6 +12,7 @@ namespace {
 // One answer on the wire should not keep a demand waiting for long.
 constexpr uint64_t kBackgroundBytes = 64 << 10;
 // A run starts with this much: little enough to be wasted, enough to see whether it pays.
+constexpr Nanoseconds kPauseMax = std::chrono::milliseconds(200);
 constexpr uint64_t kFirstRunBytes = 256 << 10;
 
 uint64_t units_in(const Geometry& geometry, const Settings& settings) {
@@ -216,6 +217,7 @@ void Pager::go_on(Pages pages) {
                         std::to_string(lost_.front().offset),
                     EIO);
       ++generation_;
+      answered_since_ = false;
       std::fill(units_.begin(), units_.end(), State::missing);
       unresolved_ = units_.size();
       pieces_.clear();
@@ -228,7 +230,21 @@ void Pager::go_on(Pages pages) {
   carry_out(plan);
 }
 
+// What is pulled first after a hand-over would take TCP's first flights away from the page that the
+// application, which is just starting, waits for. Nobody may come: two round trips, and on.
+void Pager::let_first_access_pass(Deadline deadline) {
+  MutexLock lock(mutex_);
+  const auto now = Clock::now();
+  if (!link_.is_cold(now)) return;
+  const auto limit =
+      std::min(deadline,
+               now + std::min<Nanoseconds>(2 * std::min(link_.round_trip(), kPauseMax), kPauseMax));
+  while (!answered_since_)
+    if (changed_.wait_until(mutex_, limit) == std::cv_status::timeout) return;
+}
+
 void Pager::pull_everything(Deadline deadline, std::stop_token stop) {
+  let_first_access_pass(deadline);
   {
     MutexLock lock(mutex_);
     settle_cursor_ = 0;

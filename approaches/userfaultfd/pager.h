@@ -96,6 +96,7 @@ class Pager : public CompletionSink {
   void demand_pages_of(ByteRange range, Plan& plan) REQUIRES(mutex_);
   void carry_out(Plan& plan);
   void look_again(uint64_t offset);
+  void let_first_access_pass(Deadline deadline);
 
   void land(uint64_t tag, Plan& plan);
   void note_landed(const Request& request) REQUIRES(mutex_);
@@ -139,6 +140,7 @@ class Pager : public CompletionSink {
   std::vector<uint64_t> free_tags_ GUARDED_BY(mutex_);  // the hottest staging memory last
   uint64_t generation_ GUARDED_BY(mutex_) = 0;
   bool held_ GUARDED_BY(mutex_) = false;
+  bool answered_since_ GUARDED_BY(mutex_) = true;  // something has landed in this generation
   bool stopped_ GUARDED_BY(mutex_) = false;
   bool given_up_ GUARDED_BY(mutex_) = false;  // the memory has been made unreadable
 

@@ -69,6 +69,7 @@ void Pager::land(uint64_t tag, Plan& plan) {
       return;
     }
     note_landed(*request);
+    if (!std::exchange(answered_since_, true)) changed_.notify_all();
   }
   std::error_code error;
   try {
