@@ -12,6 +12,7 @@ namespace {
 // One answer on the wire should not keep a demand waiting for long.
 constexpr uint64_t kBackgroundBytes = 64 << 10;
 // A run starts with this much: little enough to be wasted, enough to see whether it pays.
+constexpr Nanoseconds kPauseMax = std::chrono::milliseconds(200);
 constexpr uint64_t kFirstRunBytes = 256 << 10;
 
 uint64_t units_in(const Geometry& geometry, const Settings& settings) {
@@ -97,7 +98,7 @@ void Pager::note_fault(uint64_t offset, Clock::time_point now, Plan& plan) {
       return;
     case State::missing:
       waiting_.emplace(unit, now);
-      if (!held_) demand_unit(unit, plan);
+      if (!held_) demand_page_first(offset, now, plan);
       break;
     case State::background:
       waiting_.emplace(unit, now);
@@ -132,6 +133,38 @@ void Pager::demand_unit(UnitIndex unit, Plan& plan) {
   const auto waiting = waiting_.find(unit);
   const auto since = waiting == waiting_.end() ? Clock::now() : waiting->second;
   demand(range_of(unit, 1), Kind::units, since + settings_.deadline, plan);
+}
+
+void Pager::demand_piece(ByteRange range, Deadline deadline, Plan& plan) {
+  if (range.length == 0) return;
+  ++pieces_[unit_of(range.offset)];
+  demand(range, Kind::piece, deadline, plan);
+}
+
+// While the connection is cold, the page somebody waits for does not wait for its unit: it fits
+// TCP's first flight (10 segments, RFC 6928), 64 KiB take three.
+void Pager::demand_page_first(uint64_t offset, Clock::time_point now, Plan& plan) {
+  const UnitIndex unit = unit_of(offset);
+  const ByteRange whole = range_of(unit, 1);
+  if (whole.length <= page_bytes() || !link_.is_cold(now)) {
+    demand_unit(unit, plan);
+    return;
+  }
+  units_[unit] = State::demand;
+  const Deadline deadline = now + settings_.deadline;
+  const uint64_t page_end = std::min(offset + page_bytes(), geometry_.size_bytes);
+  demand_piece({offset, page_end - offset}, deadline, plan);
+  demand_piece({page_end, whole.offset + whole.length - page_end}, deadline, plan);
+  demand_piece({whole.offset, offset - whole.offset}, deadline, plan);
+}
+
+// What is wrong with some byte of it need not be wrong with its other pages.
+void Pager::demand_pages_of(ByteRange range, Plan& plan) {
+  const auto waiting = waiting_.find(unit_of(range.offset));
+  const auto since = waiting == waiting_.end() ? Clock::now() : waiting->second;
+  for (uint64_t done = 0; done < range.length; done += page_bytes())
+    demand_piece({range.offset + done, std::min(page_bytes(), range.length - done)},
+                 since + settings_.deadline, plan);
 }
 
 void Pager::carry_out(Plan& plan) {
@@ -184,6 +217,7 @@ void Pager::go_on(Pages pages) {
                         std::to_string(lost_.front().offset),
                     EIO);
       ++generation_;
+      answered_since_ = false;
       std::fill(units_.begin(), units_.end(), State::missing);
       unresolved_ = units_.size();
       pieces_.clear();
@@ -196,7 +230,21 @@ void Pager::go_on(Pages pages) {
   carry_out(plan);
 }
 
+// What is pulled first after a hand-over would take TCP's first flights away from the page that the
+// application, which is just starting, waits for. Nobody may come: two round trips, and on.
+void Pager::let_first_access_pass(Deadline deadline) {
+  MutexLock lock(mutex_);
+  const auto now = Clock::now();
+  if (!link_.is_cold(now)) return;
+  const auto limit =
+      std::min(deadline,
+               now + std::min<Nanoseconds>(2 * std::min(link_.round_trip(), kPauseMax), kPauseMax));
+  while (!answered_since_)
+    if (changed_.wait_until(mutex_, limit) == std::cv_status::timeout) return;
+}
+
 void Pager::pull_everything(Deadline deadline, std::stop_token stop) {
+  let_first_access_pass(deadline);
   {
     MutexLock lock(mutex_);
     settle_cursor_ = 0;

@@ -63,7 +63,7 @@ class Pager : public CompletionSink {
   enum class State : uint8_t { missing, background, demand, present, lost };
   enum class Kind : uint8_t {
     units,  // whole units
-    piece,  // one page of a unit whose whole could not be had
+    piece,  // part of a unit: it is present when the last of them has landed
     again,  // a page that the application had dropped
   };
   struct Request {
@@ -91,8 +91,12 @@ class Pager : public CompletionSink {
   bool is_far_back(UnitIndex unit) const REQUIRES(mutex_);
   void demand(ByteRange range, Kind kind, Deadline deadline, Plan& plan) REQUIRES(mutex_);
   void demand_unit(UnitIndex unit, Plan& plan) REQUIRES(mutex_);
+  void demand_piece(ByteRange range, Deadline deadline, Plan& plan) REQUIRES(mutex_);
+  void demand_page_first(uint64_t offset, Clock::time_point now, Plan& plan) REQUIRES(mutex_);
+  void demand_pages_of(ByteRange range, Plan& plan) REQUIRES(mutex_);
   void carry_out(Plan& plan);
   void look_again(uint64_t offset);
+  void let_first_access_pass(Deadline deadline);
 
   void land(uint64_t tag, Plan& plan);
   void note_landed(const Request& request) REQUIRES(mutex_);
@@ -136,6 +140,7 @@ class Pager : public CompletionSink {
   std::vector<uint64_t> free_tags_ GUARDED_BY(mutex_);  // the hottest staging memory last
   uint64_t generation_ GUARDED_BY(mutex_) = 0;
   bool held_ GUARDED_BY(mutex_) = false;
+  bool answered_since_ GUARDED_BY(mutex_) = true;  // something has landed in this generation
   bool stopped_ GUARDED_BY(mutex_) = false;
   bool given_up_ GUARDED_BY(mutex_) = false;  // the memory has been made unreadable
 

@@ -7,8 +7,10 @@ namespace memsync::userfaultfd {
 
 namespace {
 
-// Two round trips' worth of a slow link's first megabytes; what the estimate starts from.
-constexpr uint64_t kSmallestWindow = 512 << 10;
+// The transport keeps one bandwidth-delay product of read-ahead on the wire; what is asked for here
+// only has to be more than that, while TCP's slow start still doubles it each round trip.
+constexpr uint64_t kWindowGain = 4;
+constexpr uint64_t kSmallestWindow = 1 << 20;
 
 // Errors of the connection or the ownership concern the whole unit; what else comes is the
 // source's trouble with some byte in it, and the other pages may be had.
@@ -67,6 +69,7 @@ void Pager::land(uint64_t tag, Plan& plan) {
       return;
     }
     note_landed(*request);
+    if (!std::exchange(answered_since_, true)) changed_.notify_all();
   }
   std::error_code error;
   try {
@@ -120,7 +123,10 @@ void Pager::note_failed(const Request& request, std::error_code error, Plan& pla
       put_back(unit);
       return;
     }
-    lose(request.range, error, plan);
+    if (is_about_some_bytes(error) && request.range.length > page_bytes())
+      demand_pages_of(request.range, plan);
+    else
+      lose(request.range, error, plan);
     if (request.kind == Kind::piece) piece_done(unit);
     return;
   }
@@ -142,12 +148,7 @@ void Pager::unit_failed(UnitIndex unit, const Request& request, std::error_code 
   } else if (!was_demand) {
     demand_unit(unit, plan);  // its answer decides
   } else if (is_about_some_bytes(error) && request.range.length > page_bytes()) {
-    const auto since = waited ? waiting_[unit] : Clock::now();
-    for (uint64_t done = 0; done < request.range.length; done += page_bytes()) {
-      ++pieces_[unit];
-      demand({request.range.offset + done, std::min(page_bytes(), request.range.length - done)},
-             Kind::piece, since + settings_.deadline, plan);
-    }
+    demand_pages_of(request.range, plan);
   } else {
     lose(request.range, error, plan);
   }
@@ -202,7 +203,7 @@ void Pager::refill() {
 
 uint64_t Pager::window_limit() const {
   return std::min(settings_.window_bytes,
-                  std::max(kSmallestWindow, 2 * link_.bandwidth_delay_bytes()));
+                  std::max(kSmallestWindow, kWindowGain * link_.bandwidth_delay_bytes()));
 }
 
 std::vector<ReadRequest> Pager::plan_background() {
