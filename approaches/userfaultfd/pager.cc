@@ -172,6 +172,7 @@ void Pager::carry_out(Plan& plan) {
     MutexLock placing(placing_);
     for (const ByteRange& range : plan.poison) memory_.poison(range);
   }
+  for (const ByteRange& range : plan.look_again) memory_.wake(range);
   for (const uint64_t offset : plan.stale) look_again(offset);
   for (const Reads& reads : plan.demands)
     source_.start_reads(reads.requests, Urgency::demand, reads.deadline, *this);
@@ -183,7 +184,7 @@ void Pager::look_again(uint64_t offset) {
   {
     MutexLock placing(placing_);  // or it is being answered right now
     if (memory_.is_populated(offset)) {
-      memory_.wake(offset);
+      memory_.wake({offset, page_bytes()});
       return;
     }
   }

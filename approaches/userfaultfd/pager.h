@@ -83,6 +83,8 @@ class Pager : public CompletionSink {
   struct Plan {
     std::vector<Reads> demands;
     std::vector<ByteRange> poison;
+    std::vector<ByteRange>
+        look_again;               // units that came in pieces: a page of them may be gone again
     std::vector<uint64_t> stale;  // offsets of faults in units that are not missing
   };
 
@@ -99,13 +101,13 @@ class Pager : public CompletionSink {
   void let_first_access_pass(Deadline deadline);
 
   void land(uint64_t tag, Plan& plan);
-  void note_landed(const Request& request) REQUIRES(mutex_);
+  void note_landed(const Request& request, Plan& plan) REQUIRES(mutex_);
   void note_failed(const Request& request, std::error_code error, Plan& plan) REQUIRES(mutex_);
   void unit_failed(UnitIndex unit, const Request& request, std::error_code error, Plan& plan)
       REQUIRES(mutex_);
   void lose(ByteRange range, std::error_code error, Plan& plan) REQUIRES(mutex_);
   void put_back(UnitIndex unit) REQUIRES(mutex_);
-  void piece_done(UnitIndex unit) REQUIRES(mutex_);
+  void piece_done(UnitIndex unit, Plan& plan) REQUIRES(mutex_);
   void resolve(UnitIndex unit, State state) REQUIRES(mutex_);
 
   void refill();

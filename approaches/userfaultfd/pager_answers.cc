@@ -68,7 +68,7 @@ void Pager::land(uint64_t tag, Plan& plan) {
       free_request(tag);
       return;
     }
-    note_landed(*request);
+    note_landed(*request, plan);
     if (!std::exchange(answered_since_, true)) changed_.notify_all();
   }
   std::error_code error;
@@ -82,10 +82,10 @@ void Pager::land(uint64_t tag, Plan& plan) {
   free_request(tag);
 }
 
-void Pager::note_landed(const Request& request) {
+void Pager::note_landed(const Request& request, Plan& plan) {
   if (request.kind == Kind::again) return;
   if (request.kind == Kind::piece) {
-    piece_done(unit_of(request.range.offset));
+    piece_done(unit_of(request.range.offset), plan);
     return;
   }
   const UnitIndex last = unit_of(request.range.offset + request.range.length - 1);
@@ -97,13 +97,16 @@ void Pager::note_landed(const Request& request) {
   }
 }
 
-void Pager::piece_done(UnitIndex unit) {
+// A page of an early piece may have been dropped and touched again while the unit was still out:
+// who waits for it faults once more and is then seen.
+void Pager::piece_done(UnitIndex unit, Plan& plan) {
   const auto left = pieces_.find(unit);
   if (left == pieces_.end() || --left->second != 0) return;
   pieces_.erase(left);
   const bool whole = std::none_of(lost_.begin(), lost_.end(),
                                   [&](ByteRange range) { return unit_of(range.offset) == unit; });
   resolve(unit, whole ? State::present : State::lost);
+  plan.look_again.push_back(range_of(unit, 1));
 }
 
 void Pager::resolve(UnitIndex unit, State state) {
@@ -127,7 +130,7 @@ void Pager::note_failed(const Request& request, std::error_code error, Plan& pla
       demand_pages_of(request.range, plan);
     else
       lose(request.range, error, plan);
-    if (request.kind == Kind::piece) piece_done(unit);
+    if (request.kind == Kind::piece) piece_done(unit, plan);
     return;
   }
   const UnitIndex last = unit_of(request.range.offset + request.range.length - 1);

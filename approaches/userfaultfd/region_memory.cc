@@ -62,8 +62,8 @@ size_t RegionMemory::take_faults(std::span<uint64_t> offsets) const {
   return count;
 }
 
-void RegionMemory::wake(uint64_t offset) const noexcept {
-  userfault_.wake(pages_.subspan(offset, page_bytes()));
+void RegionMemory::wake(ByteRange range) const noexcept {
+  userfault_.wake(pages_.subspan(range.offset, round_up_to_page(range.length)));
 }
 
 }  // namespace memsync::userfaultfd

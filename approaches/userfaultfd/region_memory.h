@@ -35,7 +35,7 @@ class RegionMemory {
   void make_unreadable() noexcept;
 
   size_t take_faults(std::span<uint64_t> offsets) const;
-  void wake(uint64_t offset) const noexcept;
+  void wake(ByteRange range) const noexcept;
   bool is_populated(uint64_t offset) const { return userfaultfd::is_populated(&bytes_[offset]); }
   const FileDescriptor& descriptor() const noexcept { return userfault_.descriptor(); }
   uint64_t size_bytes() const noexcept { return bytes_.size(); }
