@@ -1,4 +1,5 @@
-// Figures over an emulated link, each round interleaved: iperf3, tcp_copy, userfaultfd, a lone fault.
+// Figures over an emulated link, each round interleaved: iperf3, tcp_copy, userfaultfd, a lone fault, and
+// a demand read beside a background pull.
 //
 //   build/release/tests/link_figures [ROUNDS [RTT_MS ...]]      needs root and iperf3
 //
@@ -120,6 +121,20 @@ void measure(Nanoseconds rtt, int rounds) {
              median(copy_ratio), median(uffd_ratio), median(lone) * 1e3);
 }
 
+// A demand read beside a background pull that fills the link: the transport's own probe, on both hosts.
+void measure_demand_beside_background(Nanoseconds rtt) {
+  const auto link = one_gigabit(rtt);
+  ProcessSetup server;
+  server.arguments = {MEMSYNC_DEMAND_PROBE, "serve", link->source_address()};
+  server.network = &link->source();
+  const FileDescriptor null = FileDescriptor::open("/dev/null", O_WRONLY);
+  server.descriptors = {{null.get(), 1}};
+  const Process process = Process::start(server);
+  const auto asked = run_tool({MEMSYNC_DEMAND_PROBE, "ask", link->source_address(), "--reads", "500"}, "",
+                              &link->destination(), 120s);
+  fmt::print("demand beside background, 1 Gbit/s, RTT {:.0f} ms: {}\n", seconds(rtt) * 1e3, asked.output);
+}
+
 }  // namespace
 }  // namespace memsync
 
@@ -129,6 +144,8 @@ int main(int argc, char** argv) {
     if (argc <= 2) {
       memsync::measure(std::chrono::milliseconds(0), rounds);
       memsync::measure(std::chrono::milliseconds(25), rounds);
+      memsync::measure_demand_beside_background(std::chrono::milliseconds(5));
+      memsync::measure_demand_beside_background(std::chrono::milliseconds(25));
     }
     for (int i = 2; i < argc; ++i) memsync::measure(std::chrono::milliseconds(std::atoi(argv[i])), rounds);
   } catch (const std::exception& error) {

@@ -33,7 +33,8 @@ constexpr StrategyInfo kTcpCopy{
     .can = {.source_before = Access::read_write,
             .destination_before = Access::read,
             .writes_reach_peer = true},
-    .attachment = "memory"};
+    .attachment = "memory",
+    .transport = "stream"};
 
 constexpr StrategyInfo kFloor{
     .name = "floor",

@@ -27,7 +27,8 @@ class Strategy : public SyncStrategy {
                 .tracks_writes = false,
                 .readable_before_complete = true},
         .options = option_specs(),
-        .attachment = "userfaultfd"};
+        .attachment = "userfaultfd",
+        .transport = "native"};
     return kInfo;
   }
 
