@@ -62,9 +62,15 @@ const std::string& Options::text(std::string_view name) const {
   return found->second;
 }
 
-uint64_t Options::bytes(std::string_view name) const { return parse_bytes(text(name)); }
-uint64_t Options::count(std::string_view name) const { return parse_count(text(name)); }
-Nanoseconds Options::duration(std::string_view name) const { return parse_duration(text(name)); }
+uint64_t Options::bytes(std::string_view name) const {
+  return parse_bytes(text(name));
+}
+uint64_t Options::count(std::string_view name) const {
+  return parse_count(text(name));
+}
+Nanoseconds Options::duration(std::string_view name) const {
+  return parse_duration(text(name));
+}
 
 std::string Options::canonical() const {
   std::string result;

@@ -2,7 +2,6 @@
 #include "approaches/options.h"
 
 #include <gtest/gtest.h>
-
 #include <stdexcept>
 
 namespace memsync {
@@ -34,7 +33,8 @@ std::string refusal(std::map<std::string, std::string> given) {
 }
 
 TEST(Options, RefuseAnUnknownNameWithTheClosest) {
-  EXPECT_EQ(refusal({{"prefetsh", "none"}}), "there is no option 'prefetsh' (did you mean 'prefetch'?)");
+  EXPECT_EQ(refusal({{"prefetsh", "none"}}),
+            "there is no option 'prefetsh' (did you mean 'prefetch'?)");
 }
 
 TEST(Options, RefuseAValueOfAnotherUnitOrChoice) {

@@ -21,10 +21,14 @@ const SyncStrategy* find_strategy(std::string_view name) {
 
 std::string_view access_name(Access access) noexcept {
   switch (access) {
-    case Access::none: return "none";
-    case Access::blocked: return "blocked";
-    case Access::read: return "read";
-    case Access::read_write: return "read_write";
+    case Access::none:
+      return "none";
+    case Access::blocked:
+      return "blocked";
+    case Access::read:
+      return "read";
+    case Access::read_write:
+      return "read_write";
   }
   return "";
 }

@@ -49,11 +49,12 @@ struct Capabilities {
   bool tracks_writes = false;                // dirty chunks known without comparing contents
   bool readable_before_complete = false;     // useful while chunks are still remote
   uint32_t destinations_max = 1;             // how many receivers it serves
-  bool shares_memory = false;  // both sides are given one memory file as their store: no transfer at all
+  bool shares_memory =
+      false;  // both sides are given one memory file as their store: no transfer at all
 };
 
 struct StrategyInfo {
-  std::string_view name;       // as typed: "userfaultfd"; no word that YAML or pandas reads as nothing
+  std::string_view name;  // as typed: "userfaultfd"; no word that YAML or pandas reads as nothing
   std::string_view summary;    // one line for `memsync list`
   std::string_view reference;  // thesis section or paper it implements
   Capabilities can;
@@ -133,10 +134,10 @@ struct SideSetup {
   // Where both sides share memory (can.shares_memory): one page beside the region's, zeroed before
   // either side opens, the same memory in both; outlives the sides. Empty otherwise.
   std::span<std::byte> shared_control{};
-  uint32_t destination_index = 0;        // which of the receivers this is
-  std::function<void()> suspend_app;     // returns once this side's app has stopped writing
-  std::function<void()> resume_app;      // destination: hand-over done; source: hand-over failed
-  std::stop_token stop;                  // ends blocking calls when the run is cancelled
+  uint32_t destination_index = 0;     // which of the receivers this is
+  std::function<void()> suspend_app;  // returns once this side's app has stopped writing
+  std::function<void()> resume_app;   // destination: hand-over done; source: hand-over failed
+  std::stop_token stop;               // ends blocking calls when the run is cancelled
   Nanoseconds connect_limit = std::chrono::seconds(10);  // for the connections of open_*()
 };
 

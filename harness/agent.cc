@@ -1,12 +1,11 @@
 #include "harness/agent.h"
 
+#include <array>
 #include <fmt/format.h>
+#include <memory>
 #include <netdb.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-
-#include <array>
-#include <memory>
 
 #include "harness/agent_session.h"
 #include "harness/environment.h"
@@ -37,7 +36,8 @@ std::string random_token() {
 bool same_token(const std::string& given, const std::string& wanted) {
   unsigned difference = given.size() == wanted.size() ? 0 : 1;
   for (size_t i = 0; i < wanted.size(); ++i)
-    difference |= static_cast<unsigned char>(i < given.size() ? given[i] : 0) ^ static_cast<unsigned char>(wanted[i]);
+    difference |= static_cast<unsigned char>(i < given.size() ? given[i] : 0) ^
+                  static_cast<unsigned char>(wanted[i]);
   return difference == 0;
 }
 
@@ -49,10 +49,14 @@ FileDescriptor listen_at(const std::string& address) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
   addrinfo* found = nullptr;
-  if (const int error = ::getaddrinfo(address.substr(0, colon).c_str(), address.c_str() + colon + 1, &hints, &found); error != 0)
-    throw std::invalid_argument("'" + address + "' is no address to listen at: " + ::gai_strerror(error));
+  if (const int error = ::getaddrinfo(address.substr(0, colon).c_str(), address.c_str() + colon + 1,
+                                      &hints, &found);
+      error != 0)
+    throw std::invalid_argument("'" + address +
+                                "' is no address to listen at: " + ::gai_strerror(error));
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, ::freeaddrinfo);
-  FileDescriptor socket{check(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0), "a socket")};
+  FileDescriptor socket{
+      check(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0), "a socket")};
   const int on = 1;
   check(::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "SO_REUSEADDR");
   check(::bind(socket.get(), found->ai_addr, found->ai_addrlen), "listening at " + address);
@@ -97,12 +101,14 @@ int run_agent(ControlChannel channel, int shared_memory) {
 }
 
 int listen_as_agent(const std::string& address, const std::string& token) {
-  if (address.empty()) throw std::invalid_argument("say where to listen: memsync agent --listen ADDRESS:PORT");
+  if (address.empty())
+    throw std::invalid_argument("say where to listen: memsync agent --listen ADDRESS:PORT");
   const FileDescriptor listener = listen_at(address);
   const std::string secret = token.empty() ? random_token() : token;
-  fmt::print("agent listens at {}\ntoken {}\non the conductor: memsync run SUITE --source-agent HOST:PORT "
-             "--destination-agent HOST:PORT --agent-token {}\n",
-             address, secret, secret);
+  fmt::print(
+      "agent listens at {}\ntoken {}\non the conductor: memsync run SUITE --source-agent HOST:PORT "
+      "--destination-agent HOST:PORT --agent-token {}\n",
+      address, secret, secret);
   std::fflush(stdout);
   while (true) {
     const int accepted = ::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC);

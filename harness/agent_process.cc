@@ -1,10 +1,9 @@
 #include "harness/agent_process.h"
 
+#include <algorithm>
 #include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
-
-#include <algorithm>
 
 #include "harness/environment.h"
 #include "lib/os/error.h"
@@ -24,11 +23,14 @@ FileDescriptor dial_tcp(const std::string& address) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  if (const int error = ::getaddrinfo(host.c_str(), address.c_str() + colon + 1, &hints, &found); error != 0)
+  if (const int error = ::getaddrinfo(host.c_str(), address.c_str() + colon + 1, &hints, &found);
+      error != 0)
     throw std::runtime_error("looking up the agent " + address + ": " + ::gai_strerror(error));
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, ::freeaddrinfo);
-  FileDescriptor socket{check(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0), "a socket")};
-  check(::connect(socket.get(), found->ai_addr, found->ai_addrlen), "connecting to the agent " + address);
+  FileDescriptor socket{
+      check(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0), "a socket")};
+  check(::connect(socket.get(), found->ai_addr, found->ai_addrlen),
+        "connecting to the agent " + address);
   return socket;
 }
 
@@ -57,7 +59,8 @@ Agent Agent::dial(const std::string& name, const std::string& address, const std
   agent.channel_.send({{"do", "authenticate"}, {"token", token}});
   const auto answer = agent.channel_.receive(after(std::chrono::seconds(10)));
   if (!answer || !answer->value("ok", false))
-    throw std::runtime_error("the agent " + address + " refused the token: pass the one it printed with --agent-token");
+    throw std::runtime_error("the agent " + address +
+                             " refused the token: pass the one it printed with --agent-token");
   return agent;
 }
 
@@ -82,7 +85,8 @@ std::optional<RepetitionFailure> Agent::ended() {
 nlohmann::json Agent::receive(Deadline deadline, InterruptWatch& interrupt) {
   while (true) {
     interrupt.check();
-    pollfd waits[] = {{channel_.descriptor().get(), POLLIN, 0}, {interrupt.descriptor().get(), POLLIN, 0}};
+    pollfd waits[] = {{channel_.descriptor().get(), POLLIN, 0},
+                      {interrupt.descriptor().get(), POLLIN, 0}};
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
     if (left <= 0) throw RepetitionFailure("timeout", "the " + name_ + " did not answer in time");
     const int ready = ::poll(waits, 2, static_cast<int>(std::min<int64_t>(left, 1'000'000)));

@@ -25,7 +25,7 @@ struct AgentStart {
   std::string name;                           // "source", "destination0": for messages
   const NetworkNamespace* network = nullptr;  // null: this host's
   std::optional<unsigned> cpu;
-  std::string log_path;                       // what it says on stdout and stderr
+  std::string log_path;  // what it says on stdout and stderr
   const FileDescriptor* shared_memory = nullptr;
 };
 
@@ -51,7 +51,8 @@ class Agent {
   const std::string& name() const noexcept { return name_; }
 
  private:
-  Agent(std::string name, ControlChannel channel) : name_(std::move(name)), channel_(std::move(channel)) {}
+  Agent(std::string name, ControlChannel channel)
+      : name_(std::move(name)), channel_(std::move(channel)) {}
   std::string name_;
   ControlChannel channel_;
   std::optional<Process> process_;

@@ -1,8 +1,7 @@
 #include "harness/agent_session.h"
 
-#include <sys/utsname.h>
-
 #include <stdexcept>
+#include <sys/utsname.h>
 
 #include "approaches/registry.h"
 #include "harness/dirty_rounds.h"
@@ -21,7 +20,9 @@ namespace {
 
 constexpr auto kApplicationMinimum = std::chrono::milliseconds(200);  // at the destination
 
-double since(Deadline moment) { return seconds(Clock::now() - moment); }
+double since(Deadline moment) {
+  return seconds(Clock::now() - moment);
+}
 
 RegionId region_id_from(const std::string& hex) {
   const Digest digest = digest_from_hex(hex);
@@ -87,9 +88,10 @@ nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
       std::chrono::duration<double>(request.at("limit_s").get<double>()));
   strategy_ = find_strategy(request.at("approach").get<std::string>());
   if (strategy_ == nullptr)
-    throw std::invalid_argument("this agent has no approach '" + request.at("approach").get<std::string>() + "'");
-  options_ = std::make_unique<Options>(strategy_->info().options,
-                                       request.at("options").get<std::map<std::string, std::string>>());
+    throw std::invalid_argument("this agent has no approach '" +
+                                request.at("approach").get<std::string>() + "'");
+  options_ = std::make_unique<Options>(
+      strategy_->info().options, request.at("options").get<std::map<std::string, std::string>>());
   network_ = make_tcp_network(is_source_ ? "source" : "destination0",
                               request.at("addresses").get<std::map<std::string, std::string>>());
   if (workload_.writer) script_.emplace(workload_, seed_);
@@ -113,8 +115,10 @@ std::unique_ptr<Backend> AgentSession::make_store() {
   std::unique_ptr<Backend> store;
   if (strategy_->info().can.shares_memory) {
     if (shared_memory_ < 0)
-      throw std::runtime_error("this approach shares memory between the hosts, which are two machines here");
-    const FileDescriptor file{check(::fcntl(shared_memory_, F_DUPFD_CLOEXEC, 0), "the shared memory file")};
+      throw std::runtime_error(
+          "this approach shares memory between the hosts, which are two machines here");
+    const FileDescriptor file{
+        check(::fcntl(shared_memory_, F_DUPFD_CLOEXEC, 0), "the shared memory file")};
     // The page after the region's last is for the approach's own signals.
     const uint64_t pages = round_up_to_page(geometry_.size_bytes);
     shared_mapping_ = Mapping::shared(file, pages + page_bytes());
@@ -186,7 +190,8 @@ nlohmann::json AgentSession::write_stop() {
 nlohmann::json AgentSession::hand_over() {
   Handover* handover = side_->handover();
   if (handover == nullptr) throw std::logic_error("this approach has no hand-over");
-  application_ = std::make_unique<ScheduledApplication>(memory(), script_.value(), Phase::destination);
+  application_ =
+      std::make_unique<ScheduledApplication>(memory(), script_.value(), Phase::destination);
   const HandoverReport report = handover->finalize(after(limit_));
   const Deadline resumed = Clock::now();
   const Nanoseconds settle = handover->settle(after(limit_));
@@ -197,16 +202,23 @@ nlohmann::json AgentSession::hand_over() {
   if (application_->fault()) throw_access_fault(application_->fault());
   side_->rethrow_failure();
   const ApplicationLog& log = application_->log();
-  return {{"suspend_s", seconds(report.suspend)},   {"collect_s", seconds(report.collect)},
-          {"transfer_s", seconds(report.transfer)}, {"resume_s", seconds(report.resume)},
-          {"settle_s", seconds(settle)},            {"elapsed_s", elapsed},
-          {"operations", log.operations},           {"done_ns", log.done_ns},
-          {"read_hashes", log.read_hashes},         {"folded_hash", log.folded_hash},
-          {"latency", summarize_latencies(log.latencies_ns)}, {"spent", spent}};
+  return {{"suspend_s", seconds(report.suspend)},
+          {"collect_s", seconds(report.collect)},
+          {"transfer_s", seconds(report.transfer)},
+          {"resume_s", seconds(report.resume)},
+          {"settle_s", seconds(settle)},
+          {"elapsed_s", elapsed},
+          {"operations", log.operations},
+          {"done_ns", log.done_ns},
+          {"read_hashes", log.read_hashes},
+          {"folded_hash", log.folded_hash},
+          {"latency", summarize_latencies(log.latencies_ns)},
+          {"spent", spent}};
 }
 
 nlohmann::json AgentSession::dirty_and_sync(const nlohmann::json& request) {
-  apply_changes(dirty_round(geometry_, workload_.dirty_ratio.value(), seed_, request.at("round")), memory());
+  apply_changes(dirty_round(geometry_, workload_.dirty_ratio.value(), seed_, request.at("round")),
+                memory());
   return sync();
 }
 
@@ -216,7 +228,9 @@ nlohmann::json AgentSession::sync() {
   const double elapsed = since(before);
   if (!report) throw std::logic_error("this approach's writes never reach the peer");
   side_->rethrow_failure();
-  return {{"sync_s", elapsed}, {"payload_B", report->payload_bytes}, {"chunks_moved", report->chunks_moved}};
+  return {{"sync_s", elapsed},
+          {"payload_B", report->payload_bytes},
+          {"chunks_moved", report->chunks_moved}};
 }
 
 nlohmann::json AgentSession::digest() {
@@ -241,7 +255,8 @@ nlohmann::json AgentSession::echo_once() {
 }
 
 nlohmann::json AgentSession::ping(const nlohmann::json& request) {
-  const auto stream = network_->connect(request.at("host").get<std::string>(), "echo", after(limit_));
+  const auto stream =
+      network_->connect(request.at("host").get<std::string>(), "echo", after(limit_));
   std::vector<uint32_t> round_trips;
   std::byte byte{};
   const uint64_t probes = request.at("probes");

@@ -16,17 +16,16 @@ namespace memsync {
 
 // Answers the conductor's commands, each a JSON object with a member "do":
 //   hello                          who this host is
-//   prepare {role, approach, ...}  makes the store (source: filled with the content) and the network
-//   open                           opens the side; answers open_s and, by the clock, when it began
-//   read                           reads as the workload says           (destination)
+//   prepare {role, approach, ...}  makes the store (source: filled with the content) and the
+//   network open                           opens the side; answers open_s and, by the clock, when
+//   it began read                           reads as the workload says           (destination)
 //   write_start, write_stop        starts, stops the application        (source)
-//   hand_over                      finalize() and settle() while the application goes on (destination)
-//   dirty_and_sync {round}         changes chunks, then sync()          (source)
-//   sync                           sync() alone                         (source)
-//   digest                         of the region as the application sees it
-//   echo                           listens (first call), then echoes one stream (real machines)
-//   ping {host, probes}            round trips over the network                 (real machines)
-//   finish                         statistics and what the process spent
+//   hand_over                      finalize() and settle() while the application goes on
+//   (destination) dirty_and_sync {round}         changes chunks, then sync()          (source) sync
+//   sync() alone                         (source) digest                         of the region as
+//   the application sees it echo                           listens (first call), then echoes one
+//   stream (real machines) ping {host, probes}            round trips over the network (real
+//   machines) finish                         statistics and what the process spent
 // Threads: one.
 class AgentSession {
  public:

@@ -1,10 +1,9 @@
 #include "harness/application.h"
 
-#include <sys/prctl.h>
-
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <sys/prctl.h>
 
 #include "lib/region/content.h"
 
@@ -28,7 +27,8 @@ uint64_t phase_seed(uint64_t seed, Phase phase) {
 
 AccessPattern writes_of(const Workload& workload, uint64_t seed) {
   const WriterSpec& writer = workload.writer.value();
-  return {writer.access, writer.span_bytes, std::min(workload.touch_bytes, writer.span_bytes), seed};
+  return {writer.access, writer.span_bytes, std::min(workload.touch_bytes, writer.span_bytes),
+          seed};
 }
 
 // The reader's loop without anything that a jump out of it would lose.
@@ -59,7 +59,8 @@ struct ReadLoop {
 
 }  // namespace
 
-ReadOutcome read_region(std::span<const std::byte> memory, const Workload& workload, uint64_t seed) {
+ReadOutcome read_region(std::span<const std::byte> memory, const Workload& workload,
+                        uint64_t seed) {
   const AccessPattern pattern(workload.access, workload.region_bytes, workload.touch_bytes, seed);
   ReadOutcome outcome;
   RunningDigest digest;
@@ -121,7 +122,9 @@ Operation OperationSequence::next() {
   return {Operation::Kind::observe, observations_++, observation_due};
 }
 
-uint64_t fold_hash(uint64_t folded, uint64_t read_hash) { return mix64(folded ^ read_hash); }
+uint64_t fold_hash(uint64_t folded, uint64_t read_hash) {
+  return mix64(folded ^ read_hash);
+}
 
 ScheduledApplication::ScheduledApplication(std::span<std::byte> memory, const WriterScript& script,
                                            Phase phase)
@@ -240,8 +243,8 @@ class Replay {
 
 }  // namespace
 
-ReplayVerdict replay_handover(Reader& initial, const WriterScript& script, uint64_t source_operations,
-                              const ApplicationLog& destination) {
+ReplayVerdict replay_handover(Reader& initial, const WriterScript& script,
+                              uint64_t source_operations, const ApplicationLog& destination) {
   Replay replay(initial, script);
   OperationSequence sequence = script.operations();
   for (uint64_t i = 0; i < source_operations; ++i) {

@@ -1,10 +1,11 @@
 // The application whose memory is kept in sync: a reader of regions, and a writer on a schedule.
 //
-//   schedule ──▶ operation k: read the slot, remember its hash, write new bytes     every touch/rate
+//   schedule ──▶ operation k: read the slot, remember its hash, write new bytes     every
+//   touch/rate
 //            └─▶ observation: read 8 bytes, remember their hash                     every 500 us
 //
-// What it does is a function of seed and operation number, so that whoever knows how many operations
-// were done can replay them and say what each must have read.
+// What it does is a function of seed and operation number, so that whoever knows how many
+// operations were done can replay them and say what each must have read.
 #pragma once
 
 #include <cstdint>
@@ -30,16 +31,17 @@ struct ReadOutcome {
   uint64_t checked_bytes = 0;
   std::optional<Deadline> first_access;  // end of it
   std::optional<Deadline> last_access;
-  std::vector<uint32_t> latencies_ns;    // one per access, saturated
-  Digest digest;                         // of all bytes in the order of the accesses
-  AccessFault fault;                     // set when an access ended in a signal
+  std::vector<uint32_t> latencies_ns;  // one per access, saturated
+  Digest digest;                       // of all bytes in the order of the accesses
+  AccessFault fault;                   // set when an access ended in a signal
 };
 
 // Reads `memory` as the workload says: its number of accesses, or until its duration has passed.
 // Every byte goes into the digest, so none can be left out.
 ReadOutcome read_region(std::span<const std::byte> memory, const Workload& workload, uint64_t seed);
 // The digest that read_region() must give after `accesses` accesses of bytes from `reference`.
-Digest expected_read_digest(Reader& reference, const Workload& workload, uint64_t seed, uint64_t accesses);
+Digest expected_read_digest(Reader& reference, const Workload& workload, uint64_t seed,
+                            uint64_t accesses);
 
 // Which host an operation belongs to: each has a number range of its own, so that the destination
 // need not be told where the source stopped.
@@ -72,11 +74,11 @@ struct ApplicationLog {
   static constexpr size_t kRemembered = 4096;  // operations whose own time and hash are kept
 
   uint64_t operations = 0;
-  std::vector<int64_t> done_ns;         // CLOCK_MONOTONIC, of the first kRemembered
-  std::vector<uint64_t> read_hashes;    // of the bytes found, likewise
-  uint64_t folded_hash = 0;             // of all bytes found, in order
+  std::vector<int64_t> done_ns;       // CLOCK_MONOTONIC, of the first kRemembered
+  std::vector<uint64_t> read_hashes;  // of the bytes found, likewise
+  uint64_t folded_hash = 0;           // of all bytes found, in order
   int64_t last_done_ns = 0;
-  std::vector<uint32_t> latencies_ns;   // from the due time, one per operation, saturated
+  std::vector<uint32_t> latencies_ns;  // from the due time, one per operation, saturated
 };
 uint64_t fold_hash(uint64_t folded, uint64_t read_hash);
 
@@ -127,23 +129,23 @@ class ScheduledApplication {
 
   mutable Mutex mutex_;
   Condition changed_;
-  bool wanted_ GUARDED_BY(mutex_) = false;   // may run
-  bool parked_ GUARDED_BY(mutex_) = true;    // does not run
+  bool wanted_ GUARDED_BY(mutex_) = false;  // may run
+  bool parked_ GUARDED_BY(mutex_) = true;   // does not run
   AccessFault fault_ GUARDED_BY(mutex_);
   std::jthread thread_;  // last: ends before what it uses
 };
 
 // What replaying both phases says.
 struct ReplayVerdict {
-  std::string problem;                        // "" when every operation read what it must
-  std::optional<int64_t> first_correct_ns;    // the destination's first correct operation
+  std::string problem;                      // "" when every operation read what it must
+  std::optional<int64_t> first_correct_ns;  // the destination's first correct operation
   uint64_t checked_bytes = 0;
-  Digest final_digest;                        // the region as it must be at the end
+  Digest final_digest;  // the region as it must be at the end
 };
 
 // Replays the source's operations over the initial content, then the destination's, whose log says
 // what each of them read.
-ReplayVerdict replay_handover(Reader& initial, const WriterScript& script, uint64_t source_operations,
-                              const ApplicationLog& destination);
+ReplayVerdict replay_handover(Reader& initial, const WriterScript& script,
+                              uint64_t source_operations, const ApplicationLog& destination);
 
 }  // namespace memsync

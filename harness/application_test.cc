@@ -1,11 +1,10 @@
 // The application, its replay, and memory that answers with signals.
 #include "harness/application.h"
 
+#include <csignal>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
-
-#include <csignal>
 
 #include "harness/dirty_rounds.h"
 #include "harness/expectations.h"
@@ -50,7 +49,8 @@ TEST(Reading, FindsTheExpectedDigestForEveryOrderAndSize) {
       PatternReader content(ContentKind::random, 3, region);
       const auto memory = bytes_of(content);
       const ReadOutcome outcome = read_region(memory, workload, 3);
-      EXPECT_EQ(outcome.digest, expected_read_digest(content, workload, 3, outcome.accesses)) << region;
+      EXPECT_EQ(outcome.digest, expected_read_digest(content, workload, 3, outcome.accesses))
+          << region;
       EXPECT_EQ(outcome.latencies_ns.size(), outcome.accesses);
       if (order == AccessOrder::sequential) {
         EXPECT_EQ(outcome.checked_bytes, region);
@@ -64,7 +64,8 @@ TEST(Reading, SeesASingleWrongByte) {
   PatternReader content(ContentKind::text, 3, 100'003);
   auto memory = bytes_of(content);
   memory.back() ^= std::byte{1};
-  EXPECT_NE(read_region(memory, workload, 3).digest, expected_read_digest(content, workload, 3, 25));
+  EXPECT_NE(read_region(memory, workload, 3).digest,
+            expected_read_digest(content, workload, 3, 25));
 }
 
 TEST(Reading, ForATimeEndsAfterIt) {
@@ -81,7 +82,8 @@ TEST(Reading, OfAPageThatAnswersWithASignalSaysWhere) {
   install_fault_guard();
   const Mapping mapping = Mapping::anonymous(3 * 4096);
   ASSERT_EQ(::mprotect(mapping.bytes().data() + 8192, 4096, PROT_NONE), 0);
-  const ReadOutcome outcome = read_region(mapping.bytes(), reading(3 * 4096, AccessOrder::sequential, std::nullopt), 1);
+  const ReadOutcome outcome =
+      read_region(mapping.bytes(), reading(3 * 4096, AccessOrder::sequential, std::nullopt), 1);
   EXPECT_EQ(outcome.accesses, 2u);
   EXPECT_EQ(outcome.fault.signal, SIGSEGV);
   EXPECT_EQ(outcome.fault.address, reinterpret_cast<uintptr_t>(mapping.bytes().data()) + 8192);
@@ -95,14 +97,20 @@ TEST(OperationSequence, MergesTheTwoSchedulesByTime) {
     got.emplace_back(operation.kind, operation.due / 1us);
   }
   using Kind = Operation::Kind;
-  EXPECT_EQ(got, (std::vector<std::pair<Kind, int64_t>>{
-                     {Kind::write, 0}, {Kind::observe, 0}, {Kind::write, 300}, {Kind::observe, 500}, {Kind::write, 600}}));
+  EXPECT_EQ(got, (std::vector<std::pair<Kind, int64_t>>{{Kind::write, 0},
+                                                        {Kind::observe, 0},
+                                                        {Kind::write, 300},
+                                                        {Kind::observe, 500},
+                                                        {Kind::write, 600}}));
 }
 
-// What a hand-over is when nothing goes wrong: the same memory, first one host's phase, then the other's.
+// What a hand-over is when nothing goes wrong: the same memory, first one host's phase, then the
+// other's.
 struct BothPhases {
   explicit BothPhases(const Workload& workload)
-      : script(workload, 5), content(ContentKind::random, 5, workload.region_bytes), memory(bytes_of(content)) {
+      : script(workload, 5),
+        content(ContentKind::random, 5, workload.region_bytes),
+        memory(bytes_of(content)) {
     ScheduledApplication source(memory, script, Phase::source);
     source.resume();
     sleep_until_deadline(after(15ms));
@@ -125,7 +133,8 @@ TEST(Replay, AgreesWithWhatBothPhasesDid) {
   BothPhases done(writing(200'003, 40'000'000));
   ASSERT_GT(done.source_operations, 3u);
   ASSERT_GT(done.log.operations, 3u);
-  const ReplayVerdict verdict = replay_handover(done.content, done.script, done.source_operations, done.log);
+  const ReplayVerdict verdict =
+      replay_handover(done.content, done.script, done.source_operations, done.log);
   EXPECT_EQ(verdict.problem, "");
   EXPECT_EQ(verdict.first_correct_ns, done.log.done_ns[0]);
   EXPECT_EQ(verdict.final_digest, digest_of(done.memory));
@@ -133,7 +142,8 @@ TEST(Replay, AgreesWithWhatBothPhasesDid) {
 
 TEST(Replay, SeesAnOperationThatWasLostAtTheSource) {
   BothPhases done(writing(8192, 40'000'000));  // two slots: each operation matters to the next
-  const ReplayVerdict verdict = replay_handover(done.content, done.script, done.source_operations - 5, done.log);
+  const ReplayVerdict verdict =
+      replay_handover(done.content, done.script, done.source_operations - 5, done.log);
   EXPECT_NE(verdict.problem, "");
 }
 
@@ -141,7 +151,8 @@ TEST(Replay, SeesAWrongByteReadLateByTheFoldedHash) {
   BothPhases done(writing(8192, 40'000'000));
   done.log.done_ns.resize(1);
   done.log.read_hashes.resize(1);
-  EXPECT_EQ(replay_handover(done.content, done.script, done.source_operations, done.log).problem, "");
+  EXPECT_EQ(replay_handover(done.content, done.script, done.source_operations, done.log).problem,
+            "");
   done.log.folded_hash ^= 1;
   EXPECT_THAT(replay_handover(done.content, done.script, done.source_operations, done.log).problem,
               testing::HasSubstr("after the first 1 read wrong bytes"));
@@ -180,7 +191,9 @@ TEST(Application, ThatWasHeldUpCountsFromTheScheduledTime) {
   const auto& latencies = application.log().latencies_ns;
   // The operations that were due in the pause are late by up to its length: no omission.
   EXPECT_GE(*std::max_element(latencies.begin(), latencies.end()), 25'000'000u);
-  EXPECT_GT(std::count_if(latencies.begin(), latencies.end(), [](uint32_t ns) { return ns > 5'000'000; }), 20);
+  EXPECT_GT(
+      std::count_if(latencies.begin(), latencies.end(), [](uint32_t ns) { return ns > 5'000'000; }),
+      20);
 }
 
 TEST(DirtyRounds, ChangeTheShareAskedForInDifferentChunks) {
@@ -191,7 +204,9 @@ TEST(DirtyRounds, ChangeTheShareAskedForInDifferentChunks) {
     EXPECT_LT(geometry.chunk_of(changes[i - 1].offset), geometry.chunk_of(changes[i].offset));
   std::vector<std::byte> region(1'000'003);
   apply_changes(changes, region);
-  EXPECT_EQ(std::count_if(region.begin(), region.end(), [](std::byte b) { return b != std::byte{0}; }), 25);
+  EXPECT_EQ(
+      std::count_if(region.begin(), region.end(), [](std::byte b) { return b != std::byte{0}; }),
+      25);
 }
 
 TEST(DirtyRounds, DifferByRoundAndNeverChangeNothing) {

@@ -1,14 +1,13 @@
 #include "harness/campaign.h"
 
-#include <fmt/format.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
+#include <fmt/format.h>
 #include <fstream>
 #include <map>
+#include <sys/file.h>
 #include <thread>
+#include <unistd.h>
 
 #include "approaches/registry.h"
 #include "harness/environment.h"
@@ -46,7 +45,8 @@ Json to_json(const Calibration& calibration, const std::string& link, const Link
                {"ok", calibration.ok()},
                {"problem", calibration.problem}};
   if (calibration.bits_per_second) json["rate_Bps"] = *calibration.bits_per_second / 8;
-  if (calibration.bits_per_second_back) json["rate_back_Bps"] = *calibration.bits_per_second_back / 8;
+  if (calibration.bits_per_second_back)
+    json["rate_back_Bps"] = *calibration.bits_per_second_back / 8;
   if (calibration.loss_ratio) json["loss_ratio"] = *calibration.loss_ratio;
   return json;
 }
@@ -56,7 +56,8 @@ class MachineLock {
  public:
   explicit MachineLock(bool concurrent) {
     if (concurrent) return;
-    const std::string path = (fs::temp_directory_path() / ("memsync-" + user_outside() + ".lock")).string();
+    const std::string path =
+        (fs::temp_directory_path() / ("memsync-" + user_outside() + ".lock")).string();
     file_ = FileDescriptor::open(path, O_RDWR | O_CREAT, 0600);
     if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0) wait();
     const std::string holder = std::to_string(::getpid());
@@ -76,7 +77,8 @@ class MachineLock {
     char holder[32] = {};
     [[maybe_unused]] const auto got = ::pread(file_.get(), holder, sizeof holder - 1, 0);
     fmt::print(stderr,
-               "another campaign runs on this machine (process {}); waiting for its end, since two would measure each "
+               "another campaign runs on this machine (process {}); waiting for its end, since two "
+               "would measure each "
                "other (--concurrent runs beside it)\n",
                holder);
     // Signals are not blocked yet, so Ctrl-C ends the wait.
@@ -88,7 +90,8 @@ class MachineLock {
 
 class Campaign {
  public:
-  explicit Campaign(const RunOptions& options) : options_(options), machine_lock_(options.concurrent) {
+  explicit Campaign(const RunOptions& options)
+      : options_(options), machine_lock_(options.concurrent) {
     if (options.resume.empty())
       begin();
     else
@@ -134,8 +137,9 @@ class Campaign {
 };
 
 std::string config_digest(const Suite& suite, const RunOptions& options) {
-  const std::string changes = fmt::format("content={};reps={};filter={};seed={};remote={}", options.content, suite.reps,
-                                          options.filter, suite.seed, options.remote.has_value());
+  const std::string changes =
+      fmt::format("content={};reps={};filter={};seed={};remote={}", options.content, suite.reps,
+                  options.filter, suite.seed, options.remote.has_value());
   return sha256_hex(suite.text + "\n" + changes);
 }
 
@@ -146,22 +150,32 @@ void Campaign::begin() {
   make_plan_and_order();
   host_ = host_json();
   git_ = git_state(source_folder());
-  directory_ = options_.out.empty() ? ResultsDirectory::create_unique(results_folder(), new_directory_name())
-                                    : ResultsDirectory::create(options_.out);
-  campaign_id_ = options_.out.empty() ? fs::path(directory_->path()).filename().string() : new_directory_name();
+  directory_ = options_.out.empty()
+                   ? ResultsDirectory::create_unique(results_folder(), new_directory_name())
+                   : ResultsDirectory::create(options_.out);
+  campaign_id_ = options_.out.empty() ? fs::path(directory_->path()).filename().string()
+                                      : new_directory_name();
   directory_->write_file("suite.yaml", suite_.text);
   directory_->write_json("schema.json", schema_json());
   directory_->write_json("registry.json", registry_json(suite_, plan_.engine));
   directory_->write_json("env.json", audit_host(directory_->path()));
   write_plan();
-  Json manifest = {{"schema_version", kSchemaVersion}, {"campaign_id", campaign_id_},
-                   {"suite", suite_.name},             {"suite_path", suite_origin_},
-                   {"argv", options_.command_line},    {"seed", suite_.seed},
-                   {"reps", suite_.reps},              {"content", options_.content},
-                   {"filter", options_.filter},        {"link_engine", engine_name(plan_.engine)},
-                   {"git_sha", git_.sha},              {"git_dirty", git_.dirty},
-                   {"git_diff_digest", git_.diff_digest}, {"config_sha256", config_digest(suite_, options_)},
-                   {"host", host_},                    {"started_utc", utc_now_iso()}};
+  Json manifest = {{"schema_version", kSchemaVersion},
+                   {"campaign_id", campaign_id_},
+                   {"suite", suite_.name},
+                   {"suite_path", suite_origin_},
+                   {"argv", options_.command_line},
+                   {"seed", suite_.seed},
+                   {"reps", suite_.reps},
+                   {"content", options_.content},
+                   {"filter", options_.filter},
+                   {"link_engine", engine_name(plan_.engine)},
+                   {"git_sha", git_.sha},
+                   {"git_dirty", git_.dirty},
+                   {"git_diff_digest", git_.diff_digest},
+                   {"config_sha256", config_digest(suite_, options_)},
+                   {"host", host_},
+                   {"started_utc", utc_now_iso()}};
   if (options_.time_budget) manifest["time_budget_s"] = seconds(*options_.time_budget);
   // Last: a directory without it is no campaign that could be resumed.
   directory_->write_json("manifest.json", manifest);
@@ -171,7 +185,8 @@ void Campaign::resume() {
   directory_ = ResultsDirectory::reopen(options_.resume);
   const Json manifest = directory_->read_json("manifest.json");
   if (manifest.value("schema_version", 0) != kSchemaVersion)
-    throw std::runtime_error(options_.resume + " was written by another version of memsync: begin a new campaign");
+    throw std::runtime_error(options_.resume +
+                             " was written by another version of memsync: begin a new campaign");
   campaign_id_ = manifest.at("campaign_id");
   suite_origin_ = manifest.at("suite_path");
   options_.content = manifest.at("content");
@@ -186,7 +201,9 @@ void Campaign::resume() {
   make_plan_and_order();
   host_ = host_json();
   if (host_.at("host_id") != manifest.at("host").at("host_id"))
-    throw std::runtime_error(options_.resume + " was begun on another machine; its rows can't be pooled with this one's");
+    throw std::runtime_error(
+        options_.resume +
+        " was begun on another machine; its rows can't be pooled with this one's");
   git_ = git_state(source_folder());
   for (const Row& row : directory_->rows())
     if (row.get("status") != "interrupted") done_.insert(row.get("run_id"));
@@ -215,22 +232,26 @@ void Campaign::write_plan() {
   std::string csv = "cell_id,approach,series,workload,link,status,reason,estimated_s,reps,warmup\n";
   for (const Cell& cell : plan_.cells) {
     const bool planned = cell.status == CellStatus::planned;
-    csv += fmt::format("{},{},{},{},{},{},{},{:.3f},{},{}\n", csv_field(cell.cell_id),
-                       suite_.approaches[cell.approach].use, csv_field(suite_.approaches[cell.approach].as),
-                       csv_field(suite_.workloads[cell.workload].name), csv_field(suite_.links[cell.link].name),
-                       cell_status_name(cell.status), csv_field(cell.reason), cell.estimated_s,
-                       planned ? suite_.reps : 0, planned ? suite_.warmup : 0);
+    csv += fmt::format(
+        "{},{},{},{},{},{},{},{:.3f},{},{}\n", csv_field(cell.cell_id),
+        suite_.approaches[cell.approach].use, csv_field(suite_.approaches[cell.approach].as),
+        csv_field(suite_.workloads[cell.workload].name), csv_field(suite_.links[cell.link].name),
+        cell_status_name(cell.status), csv_field(cell.reason), cell.estimated_s,
+        planned ? suite_.reps : 0, planned ? suite_.warmup : 0);
   }
   directory_->write_file("plan.csv", csv);
 }
 
 std::string Campaign::new_directory_name() const {
   const std::string sha = git_.sha.empty() ? "nogit" : git_.sha.substr(0, 7);
-  return fmt::format("{}-{}-{}{}-{}", utc_now_compact(), suite_.name, sha, git_.dirty ? "-dirty" : "",
+  return fmt::format("{}-{}-{}{}-{}", utc_now_compact(), suite_.name, sha,
+                     git_.dirty ? "-dirty" : "",
                      host_.at("host_id").get<std::string>().substr(0, 8));
 }
 
-std::string cpu_name(const std::optional<unsigned>& cpu) { return cpu ? std::to_string(*cpu) : "any"; }
+std::string cpu_name(const std::optional<unsigned>& cpu) {
+  return cpu ? std::to_string(*cpu) : "any";
+}
 
 Row Campaign::dimensions(const Cell& cell) const {
   const Workload& workload = suite_.workloads[cell.workload];
@@ -251,14 +272,15 @@ Row Campaign::dimensions(const Cell& cell) const {
   row.set("backend", "memory");
   row.set("workload", workload.name);
   row.set("access_pattern", workload.does == WorkloadKind::read ? workload.access.text
-                            : workload.writer                  ? workload.writer->access.text
-                                                               : "");
+                            : workload.writer                   ? workload.writer->access.text
+                                                                : "");
   row.set("region_B", workload.region_bytes);
   row.set("chunk_B", workload.chunk_bytes);
   row.set("content", workload.content.text);
   row.set("cold", true);
-  row.set("placement", fmt::format("source={};destination={};link={}", cpu_name(suite_.placement.source),
-                                   cpu_name(suite_.placement.destination), cpu_name(suite_.placement.link)));
+  row.set("placement",
+          fmt::format("source={};destination={};link={}", cpu_name(suite_.placement.source),
+                      cpu_name(suite_.placement.destination), cpu_name(suite_.placement.link)));
   row.set("receivers", workload.receivers);
   row.set("dirty_ratio", workload.dirty_ratio);
   if (workload.writer) row.set("write_rate_Bps", workload.writer->bytes_per_second);
@@ -290,7 +312,8 @@ void Campaign::append_unsupported() {
     if (cell.status != CellStatus::unsupported || done_.contains(run_id)) continue;
     Row row = dimensions(cell);
     row.set("run_id", run_id);
-    for (const char* column : {"block", "order_in_block", "order_global", "rep"}) row.set(column, 0);
+    for (const char* column : {"block", "order_in_block", "order_global", "rep"})
+      row.set(column, 0);
     row.set("is_warmup", false);
     row.set("status", "unsupported");
     row.set("status_detail", cell.reason);
@@ -298,13 +321,16 @@ void Campaign::append_unsupported() {
   }
 }
 
-std::string Campaign::free_run_id(const Run& run) const { return fmt::format("r{:05}", run.order_global); }
+std::string Campaign::free_run_id(const Run& run) const {
+  return fmt::format("r{:05}", run.order_global);
+}
 
 const Calibration* Campaign::calibration_of(size_t link, unsigned block) {
   if (options_.remote) return nullptr;
   const auto known = calibrations_.find(link);
   const bool tried = known != calibrations_.end();
-  if (tried && known->second.calibration.ok() && (known->second.block == block || !plan_.calibrates_each_block))
+  if (tried && known->second.calibration.ok() &&
+      (known->second.block == block || !plan_.calibrates_each_block))
     return &known->second.calibration;
   progress_->begin("calibrating link " + suite_.links[link].name);
   LinkSetup setup;
@@ -346,21 +372,30 @@ void Campaign::append_run(const Run& run) {
     row.set("rtt_p99_meas_s", calibration->rtt_p99_s);
     row.set("link_ok", calibration->ok());
   }
-  progress_->begin(fmt::format("{} {} {}", cell.cell_id, run.is_warmup ? "warm-up" : "repetition", run.rep + 1));
-  RepetitionSetup setup{suite_,       cell,         campaign_id_, run_id,
-                        directory_->file("logs"), plan_.engine, calibration,  copy_rate_,
+  progress_->begin(
+      fmt::format("{} {} {}", cell.cell_id, run.is_warmup ? "warm-up" : "repetition", run.rep + 1));
+  RepetitionSetup setup{suite_,
+                        cell,
+                        campaign_id_,
+                        run_id,
+                        directory_->file("logs"),
+                        plan_.engine,
+                        calibration,
+                        copy_rate_,
                         options_.remote ? &*options_.remote : nullptr};
   run_repetition(setup, *expectations_, *interrupt_, row);
   directory_->append(row);
-  progress_->end(row.get("status"), row.get("status_detail"),
-                 std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(cell.estimated_s)));
+  progress_->end(
+      row.get("status"), row.get("status_detail"),
+      std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(cell.estimated_s)));
 }
 
 bool Campaign::budget_ends() const {
   if (!options_.time_budget || block_seconds_.empty()) return false;
-  const double longest = std::max_element(block_seconds_.begin(), block_seconds_.end(), [](auto& a, auto& b) {
-                           return a.second < b.second;
-                         })->second;
+  const double longest =
+      std::max_element(block_seconds_.begin(), block_seconds_.end(), [](auto& a, auto& b) {
+        return a.second < b.second;
+      })->second;
   return seconds(Clock::now() - start_) + longest > seconds(*options_.time_budget);
 }
 
@@ -372,8 +407,10 @@ int Campaign::run() {
       ++left;
       estimated += plan_.cells[run.cell].estimated_s;
     }
-  fmt::print(stderr, "suite {}: {} repetitions of {} cells over engine {}, about {:.0f} s; results in {}\n", suite_.name,
-             left, plan_.cells.size(), engine_name(plan_.engine), estimated, directory_->path());
+  fmt::print(stderr,
+             "suite {}: {} repetitions of {} cells over engine {}, about {:.0f} s; results in {}\n",
+             suite_.name, left, plan_.cells.size(), engine_name(plan_.engine), estimated,
+             directory_->path());
   copy_rate_ = measure_copy_rate();
   interrupt_.emplace();
   progress_ = std::make_unique<Progress>(
@@ -385,7 +422,8 @@ int Campaign::run() {
       const Run& run = order_[at];
       const bool new_block = at == 0 || order_[at - 1].block != run.block;
       if (new_block && budget_ends()) {
-        progress_->note(fmt::format("the time budget ends here: rounds from {} on are left out", run.block));
+        progress_->note(
+            fmt::format("the time budget ends here: rounds from {} on are left out", run.block));
         break;
       }
       if (done_.contains(free_run_id(run))) continue;
@@ -404,15 +442,18 @@ int Campaign::finish(bool interrupted) {
   std::map<std::string, uint64_t> counts;
   for (const Row& row : directory_->rows()) ++counts[row.get("status")];
   std::string summary;
-  for (const auto& [status, count] : counts) summary += fmt::format("{}{} {}", summary.empty() ? "" : ", ", count, status);
+  for (const auto& [status, count] : counts)
+    summary += fmt::format("{}{} {}", summary.empty() ? "" : ", ", count, status);
   fmt::print(stderr, "{}\n", summary.empty() ? "no repetition ran" : summary);
   Json manifest = directory_->read_json("manifest.json");
   manifest["ended_utc"] = utc_now_iso();
   manifest["complete"] = !interrupted;
   directory_->write_json("manifest.json", manifest);
   if (interrupted)
-    fmt::print(stderr, "interrupted; every finished repetition is kept. Go on with: memsync run --resume {}\n",
-               directory_->path());
+    fmt::print(
+        stderr,
+        "interrupted; every finished repetition is kept. Go on with: memsync run --resume {}\n",
+        directory_->path());
   fmt::print("{}\n", directory_->path());
   if (interrupted) return exit_code::kInterrupted;
   const uint64_t total = counts["ok"] + counts["unsupported"];
@@ -424,9 +465,13 @@ int Campaign::finish(bool interrupted) {
 
 }  // namespace
 
-std::vector<std::string> suite_folders() { return {"harness/suites", source_folder() + "/harness/suites"}; }
+std::vector<std::string> suite_folders() {
+  return {"harness/suites", source_folder() + "/harness/suites"};
+}
 
-std::string results_folder() { return source_folder() + "/results"; }
+std::string results_folder() {
+  return source_folder() + "/results";
+}
 
 Machine this_machine() {
   Machine machine;
@@ -441,6 +486,8 @@ Machine this_machine() {
   return machine;
 }
 
-int run_campaign(const RunOptions& options) { return Campaign(options).run(); }
+int run_campaign(const RunOptions& options) {
+  return Campaign(options).run();
+}
 
 }  // namespace memsync

@@ -10,17 +10,17 @@
 namespace memsync {
 
 struct RunOptions {
-  std::string suite;                       // name or path; "" with `resume`
-  std::string resume;                      // a results directory; "" to begin a new one
-  std::string out;                         // exactly this directory; "": made under results/
-  std::string content;                     // a file that becomes every region
+  std::string suite;    // name or path; "" with `resume`
+  std::string resume;   // a results directory; "" to begin a new one
+  std::string out;      // exactly this directory; "": made under results/
+  std::string content;  // a file that becomes every region
   std::optional<unsigned> reps;
   std::string filter;
   std::optional<uint64_t> seed;
   std::optional<Nanoseconds> time_budget;  // no new round begins that would not end within it
   std::optional<RemoteAgents> remote;
-  bool concurrent = false;                 // don't wait for another campaign of this machine
-  std::vector<std::string> command_line;   // as typed, for the manifest
+  bool concurrent = false;                // don't wait for another campaign of this machine
+  std::vector<std::string> command_line;  // as typed, for the manifest
 };
 
 // Runs it to its end and prints the results directory as the last line on stdout. Returns the exit

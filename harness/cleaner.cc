@@ -1,12 +1,11 @@
 #include "harness/cleaner.h"
 
-#include <signal.h>
-#include <unistd.h>
-
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <signal.h>
+#include <unistd.h>
 
 #include "lib/os/process.h"
 
@@ -47,11 +46,14 @@ std::vector<Leftover> find_leftovers() {
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
     const std::string conductor = conductor_of(name);
     if (conductor.empty() || lives(conductor)) continue;
-    found.push_back({"process " + name + " (" + command_line(name) + "), whose conductor is gone", std::atoi(name.c_str())});
+    found.push_back({"process " + name + " (" + command_line(name) + "), whose conductor is gone",
+                     std::atoi(name.c_str())});
   }
   return found;
 }
 
-void remove_leftover(const Leftover& leftover) { ::kill(leftover.process, SIGKILL); }
+void remove_leftover(const Leftover& leftover) {
+  ::kill(leftover.process, SIGKILL);
+}
 
 }  // namespace memsync

@@ -11,8 +11,8 @@ struct Leftover {
   int process = 0;   // to be killed
 };
 
-// Processes that carry the token of a conductor that no longer lives. Namespaces and devices need no search:
-// they have no names and go with the processes that hold them.
+// Processes that carry the token of a conductor that no longer lives. Namespaces and devices need
+// no search: they have no names and go with the processes that hold them.
 std::vector<Leftover> find_leftovers();
 void remove_leftover(const Leftover& leftover);
 

@@ -1,4 +1,5 @@
-// The columns of runs.csv, declared once: the header, schema.json and `memsync list` come from here.
+// The columns of runs.csv, declared once: the header, schema.json and `memsync list` come from
+// here.
 #pragma once
 
 #include <map>

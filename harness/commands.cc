@@ -1,13 +1,12 @@
 #include "harness/commands.h"
 
-#include <fmt/format.h>
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fmt/format.h>
 #include <fstream>
+#include <sched.h>
+#include <unistd.h>
 
 #include "harness/cleaner.h"
 #include "harness/doctor.h"
@@ -35,19 +34,22 @@ bool matches(const Json& entry, const std::string& filter) {
 }
 
 void print_approach(const Json& approach) {
-  fmt::print("  {:<14} {}{}\n", approach["name"].get<std::string>(), approach["summary"].get<std::string>(),
+  fmt::print("  {:<14} {}{}\n", approach["name"].get<std::string>(),
+             approach["summary"].get<std::string>(),
              approach["available"].get<bool>() ? "" : "  [not here]");
-  for (const auto& reason : approach["unmet"]) fmt::print("  {:<14} not here: {}\n", "", reason.get<std::string>());
+  for (const auto& reason : approach["unmet"])
+    fmt::print("  {:<14} not here: {}\n", "", reason.get<std::string>());
   for (const auto& option : approach["options"])
-    fmt::print("  {:<14}   {} = {}  {}\n", "", option["name"].get<std::string>(), option["default"].get<std::string>(),
-               option["help"].get<std::string>());
+    fmt::print("  {:<14}   {} = {}  {}\n", "", option["name"].get<std::string>(),
+               option["default"].get<std::string>(), option["help"].get<std::string>());
 }
 
 // Where measured facts of this host are kept between campaigns.
 std::string state_file(const std::string& name) {
   const char* state = std::getenv("XDG_STATE_HOME");
   const char* home = std::getenv("HOME");
-  const std::string folder = state != nullptr ? state : std::string(home != nullptr ? home : "/tmp") + "/.local/state";
+  const std::string folder =
+      state != nullptr ? state : std::string(home != nullptr ? home : "/tmp") + "/.local/state";
   fs::create_directories(folder + "/memsync");
   return folder + "/memsync/" + name;
 }
@@ -64,11 +66,13 @@ std::vector<NamedShape> shapes_of_profiles(const std::string& wanted) {
     names.emplace_back(profile.name);
     if (!wanted.empty() && wanted != profile.name) continue;
     NamedShape named{std::string(profile.name), {}};
-    if (!profile.rate.empty() && profile.rate != "unlimited") named.shape.bits_per_second = parse_bit_rate(profile.rate);
+    if (!profile.rate.empty() && profile.rate != "unlimited")
+      named.shape.bits_per_second = parse_bit_rate(profile.rate);
     named.shape.rtt = parse_duration(profile.rtt);
     shapes.push_back(named);
   }
-  if (shapes.empty()) throw SuiteError("there is no link profile '" + wanted + "'" + did_you_mean(wanted, names));
+  if (shapes.empty())
+    throw SuiteError("there is no link profile '" + wanted + "'" + did_you_mean(wanted, names));
   return shapes;
 }
 
@@ -77,7 +81,8 @@ LinkEngine engine_for(const std::string& wanted) {
     if (wanted != "auto" && wanted != engine_name(engine.engine)) continue;
     if (engine.available) return engine.engine;
     if (wanted != "auto")
-      throw std::runtime_error("link engine " + wanted + " can't run here: " + engine.reason + "; " + engine.next_step);
+      throw std::runtime_error("link engine " + wanted + " can't run here: " + engine.reason +
+                               "; " + engine.next_step);
   }
   throw SuiteError("no link engine '" + wanted + "' can run here: see memsync doctor");
 }
@@ -89,12 +94,14 @@ int doctor_command(bool json) {
   const int code = found["ok"].get<bool>() ? exit_code::kOk : exit_code::kUnsupported;
   if (json) return print_json(found, code);
   for (const auto& check : found["checks"]) {
-    fmt::print("{:<8} {:<24} {}\n", check["state"].get<std::string>(), check["name"].get<std::string>(),
-               check["detail"].get<std::string>());
-    if (check["state"] != "ok" && !check["next_step"].get<std::string>().empty() && check["next_step"] != check["detail"])
+    fmt::print("{:<8} {:<24} {}\n", check["state"].get<std::string>(),
+               check["name"].get<std::string>(), check["detail"].get<std::string>());
+    if (check["state"] != "ok" && !check["next_step"].get<std::string>().empty() &&
+        check["next_step"] != check["detail"])
       fmt::print("{:<8} {:<24} -> {}\n", "", "", check["next_step"].get<std::string>());
   }
-  fmt::print("{}\n", code == exit_code::kOk ? "this machine can measure" : "nothing can be measured here");
+  fmt::print("{}\n",
+             code == exit_code::kOk ? "this machine can measure" : "nothing can be measured here");
   return code;
 }
 
@@ -114,9 +121,14 @@ int list_command(bool json, const std::string& filter) {
         print_approach(entry);
         continue;
       }
-      std::string text = entry.value("summary", entry.value("question", entry.value("description", "")));
-      if (kind == "links") text = fmt::format("{}, RTT {}: {}", entry["rate"].get<std::string>(), entry["rtt"].get<std::string>(), text);
-      if (kind == "link_engines") text = entry["available"].get<bool>() ? "usable" : "not here: " + entry["reason"].get<std::string>();
+      std::string text =
+          entry.value("summary", entry.value("question", entry.value("description", "")));
+      if (kind == "links")
+        text = fmt::format("{}, RTT {}: {}", entry["rate"].get<std::string>(),
+                           entry["rtt"].get<std::string>(), text);
+      if (kind == "link_engines")
+        text = entry["available"].get<bool>() ? "usable"
+                                              : "not here: " + entry["reason"].get<std::string>();
       fmt::print("  {:<22} {}\n", entry["name"].get<std::string>(), text);
     }
   }
@@ -135,9 +147,11 @@ int plan_command(const RunOptions& options, bool json) {
   fmt::print("suite {} over engine {}: {}\n", suite.name, engine_name(plan.engine), suite.question);
   for (const Cell& cell : plan.cells)
     fmt::print("  {:<44} {:<12} {}\n", cell.cell_id, cell_status_name(cell.status),
-               cell.status == CellStatus::planned ? fmt::format("{:.1f} s each", cell.estimated_s) : cell.reason);
-  fmt::print("{} repetitions after {} warm-up, about {:.0f} s in all, at most {} of memory\n", suite.reps, suite.warmup,
-             plan.estimated_s, format_bytes(static_cast<double>(plan.memory_bytes)));
+               cell.status == CellStatus::planned ? fmt::format("{:.1f} s each", cell.estimated_s)
+                                                  : cell.reason);
+  fmt::print("{} repetitions after {} warm-up, about {:.0f} s in all, at most {} of memory\n",
+             suite.reps, suite.warmup, plan.estimated_s,
+             format_bytes(static_cast<double>(plan.memory_bytes)));
   return exit_code::kOk;
 }
 
@@ -162,23 +176,32 @@ int calibrate_command(const std::string& profile, const std::string& engine, boo
     const Calibration found = calibrate(*link);
     any = true;
     all_ok = all_ok && found.ok();
-    entry.update({{"rtt_min_s", found.rtt_min_s}, {"rtt_p50_s", found.rtt_p50_s}, {"rtt_p99_s", found.rtt_p99_s},
-                  {"tcp_cc", found.tcp_congestion_control}, {"ok", found.ok()}, {"problem", found.problem}});
+    entry.update({{"rtt_min_s", found.rtt_min_s},
+                  {"rtt_p50_s", found.rtt_p50_s},
+                  {"rtt_p99_s", found.rtt_p99_s},
+                  {"tcp_cc", found.tcp_congestion_control},
+                  {"ok", found.ok()},
+                  {"problem", found.problem}});
     if (found.bits_per_second) entry["rate_Bps"] = *found.bits_per_second / 8;
     if (!json)
-      fmt::print("{:<8} asked {}; RTT p50 {:.3f} ms, p99 {:.3f} ms{} -> {}\n", name, describe(shape), found.rtt_p50_s * 1e3,
-                 found.rtt_p99_s * 1e3,
-                 found.bits_per_second ? ", " + format_bit_rate(*found.bits_per_second) : std::string(),
-                 found.ok() ? "ok" : found.problem);
+      fmt::print(
+          "{:<8} asked {}; RTT p50 {:.3f} ms, p99 {:.3f} ms{} -> {}\n", name, describe(shape),
+          found.rtt_p50_s * 1e3, found.rtt_p99_s * 1e3,
+          found.bits_per_second ? ", " + format_bit_rate(*found.bits_per_second) : std::string(),
+          found.ok() ? "ok" : found.problem);
     results.push_back(entry);
   }
   const double copy = measure_copy_rate();
   const Json host = host_json();
-  const Json stored = {{"host", host}, {"engine", engine_name(chosen)}, {"copy_Bps", copy}, {"links", results}};
-  const std::string path = state_file("calibration-" + host["host_id"].get<std::string>() + "-" + host["kernel"].get<std::string>() + ".json");
+  const Json stored = {
+      {"host", host}, {"engine", engine_name(chosen)}, {"copy_Bps", copy}, {"links", results}};
+  const std::string path = state_file("calibration-" + host["host_id"].get<std::string>() + "-" +
+                                      host["kernel"].get<std::string>() + ".json");
   std::ofstream(path) << stored.dump(2) << "\n";
-  if (json) print_json(stored, 0);
-  else fmt::print("copy     {}/s\nstored in {}\n", format_bytes(copy), path);
+  if (json)
+    print_json(stored, 0);
+  else
+    fmt::print("copy     {}/s\nstored in {}\n", format_bytes(copy), path);
   if (!any) return exit_code::kUnsupported;
   return all_ok ? exit_code::kOk : exit_code::kIncomplete;
 }
@@ -199,7 +222,9 @@ int results_command(const std::string& verb, const std::vector<std::string>& arg
   const std::string python = source_folder() + "/.venv/bin/python";
   const std::string scripts = source_folder() + "/scripts";
   if (!fs::exists(python)) {
-    fmt::print(stderr, "memsync {}: there is no Python environment at {}; make it with scripts/setup run\n", verb, python);
+    fmt::print(stderr,
+               "memsync {}: there is no Python environment at {}; make it with scripts/setup run\n",
+               verb, python);
     return exit_code::kUnsupported;
   }
   std::vector<std::string> words = {python, "-m", "memsync_results", verb};

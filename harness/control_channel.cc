@@ -1,10 +1,9 @@
 #include "harness/control_channel.h"
 
-#include <poll.h>
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <array>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include "lib/os/error.h"
 
@@ -18,7 +17,8 @@ void ControlChannel::send(const nlohmann::json& message) {
   for (int i = 0; i < 4; ++i) frame[static_cast<size_t>(i)] = static_cast<char>(size >> (8 * i));
   frame += text;
   for (size_t sent = 0; sent < frame.size();) {
-    const ssize_t count = ::send(socket_.get(), frame.data() + sent, frame.size() - sent, MSG_NOSIGNAL);
+    const ssize_t count =
+        ::send(socket_.get(), frame.data() + sent, frame.size() - sent, MSG_NOSIGNAL);
     if (count < 0 && errno == EINTR) continue;
     sent += static_cast<size_t>(check(count, "sending a control message"));
   }
@@ -45,7 +45,8 @@ bool ControlChannel::read_exactly(void* into, size_t size, Deadline deadline) {
   for (size_t got = 0; got < size;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
     pollfd readable{socket_.get(), POLLIN, 0};
-    const int ready = ::poll(&readable, 1, static_cast<int>(std::clamp<int64_t>(left, 0, 1'000'000'000)));
+    const int ready =
+        ::poll(&readable, 1, static_cast<int>(std::clamp<int64_t>(left, 0, 1'000'000'000)));
     if (ready < 0 && errno == EINTR) continue;
     check(ready, "waiting for a control message");
     if (ready == 0) throw_errno("waiting for a control message", ETIMEDOUT);

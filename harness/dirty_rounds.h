@@ -16,7 +16,8 @@ struct ByteChange {
 
 // The changes of round `round` (from 0): max(1, round(ratio * chunks)) different chunks, ascending.
 // A function of its arguments alone, so source and checker agree.
-std::vector<ByteChange> dirty_round(const Geometry& geometry, double ratio, uint64_t seed, uint64_t round);
+std::vector<ByteChange> dirty_round(const Geometry& geometry, double ratio, uint64_t seed,
+                                    uint64_t round);
 void apply_changes(std::span<const ByteChange> changes, std::span<std::byte> region);
 
 }  // namespace memsync

@@ -5,8 +5,9 @@
 
 namespace memsync {
 
-// {"ok": bool, "checks": [{"name", "state": "ok|missing|limited", "detail", "next_step", "needed_by"}]}
-// `ok`: at least one approach can run over at least one link engine. Leaves no trace.
+// {"ok": bool, "checks": [{"name", "state": "ok|missing|limited", "detail", "next_step",
+// "needed_by"}]} `ok`: at least one approach can run over at least one link engine. Leaves no
+// trace.
 nlohmann::json examine_machine();
 
 }  // namespace memsync

@@ -1,10 +1,5 @@
 #include "harness/environment.h"
 
-#include <openssl/evp.h>
-#include <sys/statfs.h>
-#include <sys/utsname.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -12,7 +7,11 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <openssl/evp.h>
+#include <sys/statfs.h>
+#include <sys/utsname.h>
 #include <thread>
+#include <unistd.h>
 
 #include "harness/process_meter.h"
 #include "lib/backend/stores.h"
@@ -62,15 +61,22 @@ std::string kernel_release() {
 
 }  // namespace
 
-std::string tool_version() { return MEMSYNC_VERSION; }
+std::string tool_version() {
+  return MEMSYNC_VERSION;
+}
 
-std::string program_path() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
+std::string program_path() {
+  return std::filesystem::read_symlink("/proc/self/exe").string();
+}
 
-std::string source_folder() { return MEMSYNC_SOURCE_FOLDER; }
+std::string source_folder() {
+  return MEMSYNC_SOURCE_FOLDER;
+}
 
 nlohmann::json host_json() {
   static const std::string kBuildId = program_digest();
-  const uint64_t memory_kib = std::strtoull(proc_value("/proc/meminfo", "MemTotal:").c_str(), nullptr, 10);
+  const uint64_t memory_kib =
+      std::strtoull(proc_value("/proc/meminfo", "MemTotal:").c_str(), nullptr, 10);
   return {{"host_id", short_hash(read_text("/etc/machine-id") + "@" + host_name())},
           {"kernel", kernel_release()},
           {"version", tool_version()},
@@ -84,7 +90,8 @@ GitState git_state(const std::string& folder) {
   const auto head = run_tool({"git", "-C", folder, "rev-parse", "HEAD"});
   if (!head.ok()) return state;
   state.sha = head.output.substr(0, 40);
-  const auto changed = run_tool({"git", "-C", folder, "status", "--porcelain", "--untracked-files=no"});
+  const auto changed =
+      run_tool({"git", "-C", folder, "status", "--porcelain", "--untracked-files=no"});
   state.dirty = changed.ok() && !changed.output.empty();
   if (state.dirty) {
     const auto diff = run_tool({"git", "-C", folder, "diff", "HEAD"});
@@ -97,15 +104,16 @@ nlohmann::json audit_host(const std::string& results_folder) {
   nlohmann::json audit = host_json();
   audit["cpu_model"] = trimmed(proc_value("/proc/cpuinfo", "model name"));
   audit["kernel_command_line"] = read_text("/proc/cmdline");
-  audit["clock_source"] = read_text("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+  audit["clock_source"] =
+      read_text("/sys/devices/system/clocksource/clocksource0/current_clocksource");
   audit["governor"] = read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
   audit["transparent_hugepages"] = read_text("/sys/kernel/mm/transparent_hugepage/enabled");
   audit["distribution"] = trimmed(proc_value("/etc/os-release", "PRETTY_NAME="));
-  for (const char* name : {"net/ipv4/tcp_congestion_control", "net/ipv4/tcp_rmem", "net/ipv4/tcp_wmem",
-                           "net/core/rmem_max", "net/core/wmem_max", "vm/unprivileged_userfaultfd",
-                           "vm/overcommit_memory", "vm/swappiness"})
+  for (const char* name : {"net/ipv4/tcp_congestion_control", "net/ipv4/tcp_rmem",
+                           "net/ipv4/tcp_wmem", "net/core/rmem_max", "net/core/wmem_max",
+                           "vm/unprivileged_userfaultfd", "vm/overcommit_memory", "vm/swappiness"})
     audit["sysctl"][name] = read_text(std::string("/proc/sys/") + name);
-  struct statfs filesystem {};
+  struct statfs filesystem{};
   if (::statfs(results_folder.c_str(), &filesystem) == 0) {
     char type[32];
     std::snprintf(type, sizeof type, "0x%lx", static_cast<unsigned long>(filesystem.f_type));
@@ -117,7 +125,8 @@ nlohmann::json audit_host(const std::string& results_folder) {
 std::string sha256_hex(const std::string& text) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
-  if (EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1) return "";
+  if (EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1)
+    return "";
   std::string hex;
   for (unsigned i = 0; i < size; ++i) {
     constexpr char kDigits[] = "0123456789abcdef";

@@ -7,15 +7,15 @@
 namespace memsync {
 
 std::string tool_version();
-std::string program_path();  // of the running program
+std::string program_path();   // of the running program
 std::string source_folder();  // the checkout that this program was built from
 
 // {"host_id", "kernel", "version", "build_id", "cpus", "memory_B"} of this host.
 nlohmann::json host_json();
 
 struct GitState {
-  std::string sha;    // 40 digits; "" outside a checkout
-  bool dirty = false;  // tracked files were changed
+  std::string sha;          // 40 digits; "" outside a checkout
+  bool dirty = false;       // tracked files were changed
   std::string diff_digest;  // XXH3-128 of `git diff HEAD`; "" when clean
 };
 GitState git_state(const std::string& folder);

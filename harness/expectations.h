@@ -25,7 +25,8 @@ class Expectations {
   Digest after_round(size_t workload, uint64_t round);
   // Of the region after `operations` operations of the writer at the source.
   Digest after_writer(size_t workload, uint64_t operations);
-  ReplayVerdict handover(size_t workload, uint64_t source_operations, const ApplicationLog& destination);
+  ReplayVerdict handover(size_t workload, uint64_t source_operations,
+                         const ApplicationLog& destination);
 
  private:
   std::vector<std::byte> initial(size_t workload) const;

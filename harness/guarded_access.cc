@@ -31,7 +31,7 @@ void on_fault(int signal, siginfo_t* info, void*) {
 void install_fault_guard() {
   static std::once_flag once;
   std::call_once(once, [] {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_NODEFER;
     ::sigemptyset(&action.sa_mask);

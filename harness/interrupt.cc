@@ -1,9 +1,8 @@
 #include "harness/interrupt.h"
 
+#include <csignal>
 #include <poll.h>
 #include <sys/signalfd.h>
-
-#include <csignal>
 
 #include "lib/os/error.h"
 
@@ -14,7 +13,8 @@ InterruptWatch::InterruptWatch() {
   ::sigemptyset(&signals);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&signals, signal);
   memsync::check(::sigprocmask(SIG_BLOCK, &signals, nullptr), "blocking signals");
-  signals_ = FileDescriptor{memsync::check(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd")};
+  signals_ = FileDescriptor{
+      memsync::check(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd")};
 }
 
 void InterruptWatch::check() {

@@ -1,9 +1,8 @@
 // memsync: the command line.
-#include <fmt/format.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <exception>
+#include <fmt/format.h>
 
 #include "harness/agent.h"
 #include "harness/campaign.h"
@@ -18,15 +17,18 @@ namespace {
 
 constexpr const char* kDescription =
     "memsync measures how to keep a region of memory in sync between two Linux hosts.\n\n"
-    "Two hosts are two network namespaces on this machine (or two real machines), the link between them is emulated\n"
+    "Two hosts are two network namespaces on this machine (or two real machines), the link between "
+    "them is emulated\n"
     "and calibrated, every byte is checked, and each repetition becomes one row of runs.csv.";
 constexpr const char* kFooter =
     "Examples:\n"
-    "  memsync doctor                       what this machine can measure, and what to do about the rest\n"
+    "  memsync doctor                       what this machine can measure, and what to do about "
+    "the rest\n"
     "  memsync run quick                    a first campaign, about a minute\n"
     "  memsync run quick --content FILE     the same with your file as the region\n"
     "  memsync report results/<campaign>    one HTML page of it\n\n"
-    "Exit codes: 0 ok, 1 regression, 3 inconclusive, 4 incomplete or failed cells, 5 unsupported here,\n"
+    "Exit codes: 0 ok, 1 regression, 3 inconclusive, 4 incomplete or failed cells, 5 unsupported "
+    "here,\n"
     "64 usage, 70 internal or results can't be written, 130 interrupted.";
 
 // The verbs that only read results: Python, one package.
@@ -39,7 +41,8 @@ struct CommandLine {
   RunOptions run;
   bool json = false;
   bool dry_run = false;
-  std::string filter, profile, engine = "auto", listen, token, remote_source, remote_destination, time_budget;
+  std::string filter, profile, engine = "auto", listen, token, remote_source, remote_destination,
+                               time_budget;
   int control_fd = -1;
   int shared_memory_fd = -1;
   unsigned reps = 0;
@@ -52,38 +55,48 @@ void declare_run(CLI::App& app, CommandLine& line) {
   run->add_option("--resume", line.run.resume, "go on with an interrupted campaign's directory");
   run->add_option("--out", line.run.out, "exactly this results directory, which is not there yet");
   run->add_option("--content", line.run.content, "make this file every region, byte for byte");
-  run->add_option("--reps", line.reps, "repetitions per cell instead of the suite's")->check(CLI::PositiveNumber);
+  run->add_option("--reps", line.reps, "repetitions per cell instead of the suite's")
+      ->check(CLI::PositiveNumber);
   run->add_option("--filter", line.run.filter, "only these cells, e.g. series=uffd-*,link=lan");
-  run->add_option("--seed", line.seed, "seed of content, accesses and order instead of the suite's");
-  run->add_option("--time-budget", line.time_budget, "begin no round that would not end within, e.g. 10min");
-  run->add_option("--source-agent", line.remote_source, "HOST:PORT of `memsync agent --listen` on the source machine");
-  run->add_option("--destination-agent", line.remote_destination, "the same on the destination machine");
+  run->add_option("--seed", line.seed,
+                  "seed of content, accesses and order instead of the suite's");
+  run->add_option("--time-budget", line.time_budget,
+                  "begin no round that would not end within, e.g. 10min");
+  run->add_option("--source-agent", line.remote_source,
+                  "HOST:PORT of `memsync agent --listen` on the source machine");
+  run->add_option("--destination-agent", line.remote_destination,
+                  "the same on the destination machine");
   run->add_option("--agent-token", line.token, "what the agents printed");
-  run->add_flag("--concurrent", line.run.concurrent, "don't wait for another campaign on this machine");
+  run->add_flag("--concurrent", line.run.concurrent,
+                "don't wait for another campaign on this machine");
   run->footer("Example: memsync run quick --reps 5 --filter link=lan");
 }
 
 void declare_others(CLI::App& app, CommandLine& line) {
-  auto* doctor = app.add_subcommand("doctor", "what this machine can and cannot measure, with the next step");
+  auto* doctor =
+      app.add_subcommand("doctor", "what this machine can and cannot measure, with the next step");
   doctor->add_flag("--json", line.json, "as JSON");
   doctor->footer("Example: memsync doctor");
   auto* list = app.add_subcommand("list", "approaches, links, workloads, suites, metrics");
   list->add_flag("--json", line.json, "as JSON");
   list->add_option("--filter", line.filter, "only entries that contain this text");
   list->footer("Example: memsync list --filter userfaultfd");
-  auto* plan = app.add_subcommand("plan", "what a suite would run here, how long, what is unsupported; runs nothing");
+  auto* plan = app.add_subcommand(
+      "plan", "what a suite would run here, how long, what is unsupported; runs nothing");
   plan->add_option("suite", line.run.suite, "name or path of the suite")->required();
   plan->add_option("--content", line.run.content, "make this file every region");
   plan->add_option("--reps", line.reps, "repetitions per cell")->check(CLI::PositiveNumber);
   plan->add_option("--filter", line.run.filter, "only these cells");
   plan->add_flag("--json", line.json, "as JSON");
   plan->footer("Example: memsync plan quick");
-  auto* calibrate = app.add_subcommand("calibrate", "measure the emulated links and the copy rate of this host");
+  auto* calibrate =
+      app.add_subcommand("calibrate", "measure the emulated links and the copy rate of this host");
   calibrate->add_option("link", line.profile, "one profile; default: all");
   calibrate->add_option("--engine", line.engine, "auto, tc, tun or none");
   calibrate->add_flag("--json", line.json, "as JSON");
   calibrate->footer("Example: memsync calibrate lan --engine tun");
-  auto* clean = app.add_subcommand("clean", "end what a killed campaign may have left, and only that");
+  auto* clean =
+      app.add_subcommand("clean", "end what a killed campaign may have left, and only that");
   clean->add_flag("--dry-run", line.dry_run, "say it, don't do it");
   clean->add_flag("--json", line.json, "as JSON");
   clean->footer("Example: memsync clean --dry-run");
@@ -91,7 +104,8 @@ void declare_others(CLI::App& app, CommandLine& line) {
   agent->add_option("--listen", line.listen, "ADDRESS:PORT to wait for the conductor at");
   agent->add_option("--token", line.token, "what a conductor must know; default: a new random one");
   agent->add_option("--control-fd", line.control_fd, "used by the conductor itself")->group("");
-  agent->add_option("--shared-memory-fd", line.shared_memory_fd, "used by the conductor itself")->group("");
+  agent->add_option("--shared-memory-fd", line.shared_memory_fd, "used by the conductor itself")
+      ->group("");
   agent->footer("Example: memsync agent --listen 192.0.2.7:7700");
 }
 
@@ -104,7 +118,8 @@ int dispatch(const CLI::App& app, CommandLine& line) {
   if (!line.time_budget.empty()) line.run.time_budget = parse_duration(line.time_budget);
   if (line.remote_source.empty() != line.remote_destination.empty())
     throw SuiteError("real machines need both --source-agent and --destination-agent");
-  if (!line.remote_source.empty()) line.run.remote = RemoteAgents{line.remote_source, line.remote_destination, line.token};
+  if (!line.remote_source.empty())
+    line.run.remote = RemoteAgents{line.remote_source, line.remote_destination, line.token};
   if (verb == "run" && line.run.suite.empty() == line.run.resume.empty())
     throw SuiteError("name a suite to run, or --resume DIR, not both: memsync run quick");
   if (verb == "agent" && line.control_fd >= 0)
@@ -131,7 +146,8 @@ std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
 // Usage errors in one sentence; everything else of CLI11 (help, version) as it is.
 int parse_and_dispatch(int argc, char** argv) {
   for (const auto& [verb, help] : kResultVerbs)
-    if (argc > 1 && std::string(argv[1]) == verb) return results_command(verb, {argv + 2, argv + argc});
+    if (argc > 1 && std::string(argv[1]) == verb)
+      return results_command(verb, {argv + 2, argv + argc});
   CLI::App app(kDescription, "memsync");
   app.footer(kFooter);
   app.set_version_flag("--version", tool_version());

@@ -1,11 +1,10 @@
 #include "harness/process_meter.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
+#include <sys/resource.h>
+#include <unistd.h>
 
 namespace memsync {
 
@@ -38,11 +37,14 @@ ProcessMeter::Usage ProcessMeter::usage_now() {
           usage.ru_nvcsw + usage.ru_nivcsw};
 }
 
-void ProcessMeter::start() { start_ = usage_now(); }
+void ProcessMeter::start() {
+  start_ = usage_now();
+}
 
 nlohmann::json ProcessMeter::reading() const {
   const Usage now = usage_now();
-  const uint64_t peak_kib = std::strtoull(proc_value("/proc/self/status", "VmHWM:").c_str(), nullptr, 10);
+  const uint64_t peak_kib =
+      std::strtoull(proc_value("/proc/self/status", "VmHWM:").c_str(), nullptr, 10);
   return {{"cpu_s", now.cpu_s - start_.cpu_s},
           {"minor_faults", now.minor_faults - start_.minor_faults},
           {"major_faults", now.major_faults - start_.major_faults},

@@ -1,10 +1,9 @@
 #include "harness/progress.h"
 
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
+#include <fmt/format.h>
+#include <unistd.h>
 
 namespace memsync {
 
@@ -44,7 +43,8 @@ void Progress::draw(const std::string& text) {
 
 void Progress::begin(const std::string& what) {
   what_ = what;
-  if (terminal_) draw(fmt::format("[{}/{}] {} ... about {} left", done_ + 1, total_, what, time_left()));
+  if (terminal_)
+    draw(fmt::format("[{}/{}] {} ... about {} left", done_ + 1, total_, what, time_left()));
 }
 
 void Progress::end(const std::string& status, const std::string& detail, Nanoseconds estimated) {

@@ -1,14 +1,13 @@
 // Rows, results directories, samples and the control channel.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <sys/mount.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <set>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "harness/columns.h"
 #include "harness/control_channel.h"
@@ -44,7 +43,8 @@ TEST(Columns, AreNamedOnceAndDescribed) {
   for (const Column& column : columns()) {
     EXPECT_TRUE(names.insert(column.name).second) << column.name;
     EXPECT_FALSE(column.description.empty()) << column.name;
-    EXPECT_THAT((std::set<std::string_view>{"string", "integer", "number", "boolean"}), testing::Contains(column.type));
+    EXPECT_THAT((std::set<std::string_view>{"string", "integer", "number", "boolean"}),
+                testing::Contains(column.type));
   }
 }
 
@@ -56,7 +56,9 @@ TEST(Csv, LeavesOutATornLastLine) {
 
 class Results : public testing::Test {
  protected:
-  Results() : folder_(fs::temp_directory_path() / ("memsync-results-test-" + std::to_string(::getpid()))) {
+  Results()
+      : folder_(fs::temp_directory_path() /
+                ("memsync-results-test-" + std::to_string(::getpid()))) {
     fs::create_directories(folder_);
   }
   ~Results() override { fs::remove_all(folder_); }
@@ -72,7 +74,9 @@ Row row_named(const std::string& run_id) {
 }
 
 TEST_F(Results, AreNeverOverwritten) {
-  { ResultsDirectory::create(path("one")).append(row_named("r1")); }
+  {
+    ResultsDirectory::create(path("one")).append(row_named("r1"));
+  }
   EXPECT_THROW(ResultsDirectory::create(path("one")), std::invalid_argument);
 }
 
@@ -104,7 +108,8 @@ TEST_F(Results, HaveOneWriterAtATime) {
 }
 
 TEST_F(Results, OnAFullDiskSayWhereAndKeepTheRowsBefore) {
-  if (::mount("none", folder_.c_str(), "tmpfs", 0, "size=64k") != 0) GTEST_SKIP() << "needs root to mount a small tmpfs";
+  if (::mount("none", folder_.c_str(), "tmpfs", 0, "size=64k") != 0)
+    GTEST_SKIP() << "needs root to mount a small tmpfs";
   {
     auto directory = ResultsDirectory::create(path("full"));
     uint64_t kept = 0;
@@ -140,7 +145,9 @@ class Channel : public testing::Test {
   Channel() : Channel(FileDescriptor::socket_pair()) {}
   explicit Channel(std::pair<FileDescriptor, FileDescriptor> ends)
       : ours_(std::move(ends.first)), theirs_(std::move(ends.second)) {}
-  void say(const std::string& bytes) { write_all(theirs_.get(), bytes.data(), bytes.size(), "the test's bytes"); }
+  void say(const std::string& bytes) {
+    write_all(theirs_.get(), bytes.data(), bytes.size(), "the test's bytes");
+  }
   int error_of(Nanoseconds wait = 5s) {
     try {
       ours_.receive(after(wait));

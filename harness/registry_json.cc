@@ -14,7 +14,8 @@ namespace {
 using Json = nlohmann::json;
 
 // Okabe and Ito's palette, without black and yellow (thin lines of yellow vanish on white).
-constexpr std::array kColours = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F"};
+constexpr std::array kColours = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
+                                 "#E69F00", "#56B4E9", "#7F7F7F"};
 constexpr std::array kMarkers = {"o", "s", "^", "D", "v", "P", "X"};
 
 Json capabilities_json(const Capabilities& can) {
@@ -38,9 +39,12 @@ Json approach_json(const SyncStrategy& strategy) {
                        {"choices", option.choices},
                        {"help", option.help}});
   const auto unmet = strategy.unmet_requirements(Options(info.options, {}));
-  return {{"name", info.name},         {"summary", info.summary},
-          {"reference", info.reference}, {"capabilities", capabilities_json(info.can)},
-          {"options", options},        {"available", unmet.empty()},
+  return {{"name", info.name},
+          {"summary", info.summary},
+          {"reference", info.reference},
+          {"capabilities", capabilities_json(info.can)},
+          {"options", options},
+          {"available", unmet.empty()},
           {"unmet", unmet}};
 }
 
@@ -61,7 +65,9 @@ Json link_json(const std::string& name, const LinkShape& shape) {
   return json;
 }
 
-Json optional_name(const std::optional<std::string>& name) { return name ? Json(*name) : Json(nullptr); }
+Json optional_name(const std::optional<std::string>& name) {
+  return name ? Json(*name) : Json(nullptr);
+}
 
 }  // namespace
 
@@ -70,7 +76,10 @@ Json list_json() {
   json["approaches"] = approaches_json();
   json["links"] = Json::array();
   for (const LinkProfile& profile : link_profiles())
-    json["links"].push_back({{"name", profile.name}, {"rate", profile.rate}, {"rtt", profile.rtt}, {"summary", profile.summary}});
+    json["links"].push_back({{"name", profile.name},
+                             {"rate", profile.rate},
+                             {"rtt", profile.rtt},
+                             {"summary", profile.summary}});
   json["link_engines"] = Json::array();
   for (const EngineState& engine : probe_engines())
     json["link_engines"].push_back({{"name", engine_name(engine.engine)},
@@ -80,16 +89,21 @@ Json list_json() {
   json["workloads"] = {
       {{"name", "read"}, {"summary", "the destination reads the region, or a part of it"}},
       {{"name", "update"}, {"summary", "the source changes, then sync(), so many rounds"}},
-      {{"name", "handover"}, {"summary", "a writer moves from the source to the destination while it writes"}}};
+      {{"name", "handover"},
+       {"summary", "a writer moves from the source to the destination while it writes"}}};
   json["suites"] = Json::array();
   for (const std::string& folder : suite_folders())
     for (const SuiteSummary& suite : shipped_suites(folder))
-      json["suites"].push_back({{"name", suite.name}, {"path", suite.path}, {"question", suite.question}, {"problem", suite.problem}});
+      json["suites"].push_back({{"name", suite.name},
+                                {"path", suite.path},
+                                {"question", suite.question},
+                                {"problem", suite.problem}});
   json["backends"] = {{{"name", "memory"}, {"summary", "bytes in memory"}},
                       {{"name", "file"}, {"summary", "a file's bytes by pread and pwrite"}},
                       {{"name", "pattern"}, {"summary", "seeded content, computed when read"}},
                       {{"name", "zero"}, {"summary", "zeros"}}};
-  json["transports"] = {{{"name", native_transport().name()}, {"summary", "lean binary protocol over TCP or UNIX sockets"}}};
+  json["transports"] = {{{"name", native_transport().name()},
+                         {"summary", "lean binary protocol over TCP or UNIX sockets"}}};
   json["attachments"] = Json::array();
   for (const SyncStrategy* strategy : all_strategies())
     if (!strategy->info().attachment.empty())
@@ -97,7 +111,10 @@ Json list_json() {
   json["metrics"] = Json::array();
   for (const Column& column : columns())
     if (!column.direction.empty())
-      json["metrics"].push_back({{"name", column.name}, {"unit", column.unit}, {"better", column.direction}, {"description", column.description}});
+      json["metrics"].push_back({{"name", column.name},
+                                 {"unit", column.unit},
+                                 {"better", column.direction},
+                                 {"description", column.description}});
   return json;
 }
 
@@ -118,17 +135,22 @@ Json registry_json(const Suite& suite, LinkEngine engine) {
   for (size_t i = 0; i < suite.approaches.size(); ++i) {
     const ApproachSpec& approach = suite.approaches[i];
     const SyncStrategy* strategy = find_strategy(approach.use);
-    json["series"].push_back({{"series", approach.as},
-                              {"approach", approach.use},
-                              {"options", Options(strategy->info().options, approach.with).canonical()},
-                              {"colour", kColours[i % kColours.size()]},
-                              {"marker", kMarkers[i % kMarkers.size()]}});
+    json["series"].push_back(
+        {{"series", approach.as},
+         {"approach", approach.use},
+         {"options", Options(strategy->info().options, approach.with).canonical()},
+         {"colour", kColours[i % kColours.size()]},
+         {"marker", kMarkers[i % kMarkers.size()]}});
   }
   for (const Workload& workload : suite.workloads) {
-    Json entry = {{"name", workload.name},         {"does", workload_kind_name(workload.does)},
-                  {"region_B", workload.region_bytes}, {"chunk_B", workload.chunk_bytes},
-                  {"content", workload.content.text},  {"access", workload.access.text},
-                  {"touch_B", workload.touch_bytes},   {"accesses", nullptr}};
+    Json entry = {{"name", workload.name},
+                  {"does", workload_kind_name(workload.does)},
+                  {"region_B", workload.region_bytes},
+                  {"chunk_B", workload.chunk_bytes},
+                  {"content", workload.content.text},
+                  {"access", workload.access.text},
+                  {"touch_B", workload.touch_bytes},
+                  {"accesses", nullptr}};
     if (const auto count = workload.access_count()) entry["accesses"] = *count;
     json["workloads"].push_back(entry);
   }

@@ -7,7 +7,8 @@
 
 namespace memsync {
 
-// {"approaches", "links", "workloads", "suites", "backends", "transports", "attachments", "metrics"}
+// {"approaches", "links", "workloads", "suites", "backends", "transports", "attachments",
+// "metrics"}
 nlohmann::json list_json();
 // What a figure needs besides numbers; written into each results directory.
 nlohmann::json registry_json(const Suite& suite, LinkEngine engine);

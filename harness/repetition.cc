@@ -33,7 +33,8 @@ void copy(const Json& from, const char* member, Row& row, std::string_view colum
 
 class Repetition {
  public:
-  Repetition(const RepetitionSetup& setup, Expectations& expectations, InterruptWatch& interrupt, Row& row)
+  Repetition(const RepetitionSetup& setup, Expectations& expectations, InterruptWatch& interrupt,
+             Row& row)
       : setup_(setup),
         expectations_(expectations),
         interrupt_(interrupt),
@@ -49,9 +50,15 @@ class Repetition {
     const Json opened = call(*destination_, {{"do", "open"}});
     copy(opened, "open_s", row_, "open_s");
     switch (workload_.does) {
-      case WorkloadKind::read: read(); break;
-      case WorkloadKind::update: update(); break;
-      case WorkloadKind::handover: hand_over(); break;
+      case WorkloadKind::read:
+        read();
+        break;
+      case WorkloadKind::update:
+        update();
+        break;
+      case WorkloadKind::handover:
+        hand_over();
+        break;
     }
     finish();
     row_.set("integrity_ok", true);
@@ -109,8 +116,11 @@ class Repetition {
   Json addresses() const {
     if (setup_.remote == nullptr)
       return {{"source", link_->source_address()}, {"destination0", link_->destination_address()}};
-    const auto host = [](const std::string& address) { return address.substr(0, address.rfind(':')); };
-    return {{"source", host(setup_.remote->source)}, {"destination0", host(setup_.remote->destination)}};
+    const auto host = [](const std::string& address) {
+      return address.substr(0, address.rfind(':'));
+    };
+    return {{"source", host(setup_.remote->source)},
+            {"destination0", host(setup_.remote->destination)}};
   }
 
   void read() {
@@ -140,9 +150,11 @@ class Repetition {
     uint64_t checked = 0;
     for (uint64_t round = 0; round < workload_.rounds; ++round) {
       if (workload_.writer) pause(workload_.after);
-      const Json synced = workload_.writer ? call(*source_, {{"do", "sync"}})
-                                           : call(*source_, {{"do", "dirty_and_sync"}, {"round", round}});
-      syncs.push_back(static_cast<uint32_t>(std::min(4.2e9, synced.at("sync_s").get<double>() * 1e9)));
+      const Json synced = workload_.writer
+                              ? call(*source_, {{"do", "sync"}})
+                              : call(*source_, {{"do", "dirty_and_sync"}, {"round", round}});
+      syncs.push_back(
+          static_cast<uint32_t>(std::min(4.2e9, synced.at("sync_s").get<double>() * 1e9)));
       if (workload_.writer) continue;
       expect(call(*destination_, {{"do", "digest"}}).at("digest"),
              expectations_.after_round(setup_.cell.workload, round),
@@ -182,7 +194,8 @@ class Repetition {
     // Two machines have two clocks; their difference is not known, so there is no blackout to tell.
     if (verdict.first_correct_ns && setup_.remote == nullptr)
       row_.set("blackout_s", static_cast<double>(*verdict.first_correct_ns -
-                                                 stopped.at("last_done_ns").get<int64_t>()) * 1e-9);
+                                                 stopped.at("last_done_ns").get<int64_t>()) *
+                                 1e-9);
     for (const char* phase : {"suspend_s", "collect_s", "transfer_s", "resume_s", "settle_s"})
       copy(moved, phase, row_, phase);
     row_.set("accesses", log.operations);
@@ -230,7 +243,8 @@ class Repetition {
     const SyncStrategy* strategy = find_strategy(approach_.use);
     if (workload_.does != WorkloadKind::read || strategy->info().can.shares_memory) return;
     double limit = setup_.copy_rate;
-    double judged = limit;  // by the shortest round trip seen, not the median, so as never to be unjust
+    double judged =
+        limit;  // by the shortest round trip seen, not the median, so as never to be unjust
     std::string by = "copy";
     const auto lower = [&](double candidate, double judged_candidate, const char* name) {
       judged = std::min(judged, judged_candidate);
@@ -276,8 +290,9 @@ class Repetition {
 
   void expect(const Json& got, const Digest& wanted, const std::string& what) {
     if (got == to_hex(wanted)) return;
-    throw RepetitionFailure("corrupt", what + " at the destination have the digest " + got.get<std::string>() +
-                                           " instead of " + to_hex(wanted));
+    throw RepetitionFailure("corrupt", what + " at the destination have the digest " +
+                                           got.get<std::string>() + " instead of " +
+                                           to_hex(wanted));
   }
 
   // The workload's own time: the writer works while nobody talks.
@@ -287,7 +302,8 @@ class Repetition {
       interrupt_.check();
       if (link_) link_->check_alive();
       if (auto failure = source_->ended()) throw *failure;
-      if (Clock::now() >= deadline_) throw RepetitionFailure("timeout", "the time ended before the hand-over");
+      if (Clock::now() >= deadline_)
+        throw RepetitionFailure("timeout", "the time ended before the hand-over");
       sleep_until_deadline(std::min(end, after(std::chrono::milliseconds(20))));
     }
   }
@@ -342,7 +358,7 @@ class Repetition {
   Json destination_spent_;
   FileDescriptor shared_memory_;
   std::unique_ptr<Link> link_;
-  std::optional<Agent> source_;       // after link_: the agents end before their namespaces go
+  std::optional<Agent> source_;  // after link_: the agents end before their namespaces go
   std::optional<Agent> destination_;
 };
 
@@ -352,18 +368,23 @@ void set_noise(const MachineReading& before, const MachineReading& now, double e
   if (before.psi_mem_s >= 0) row.set("psi_mem_ratio", (now.psi_mem_s - before.psi_mem_s) / elapsed);
   row.set("steal_s", steal);
   row.set("load1", before.load1);
-  row.set("noisy", steal > 0.02 * elapsed || before.load1 > 2.0 * std::thread::hardware_concurrency());
+  row.set("noisy",
+          steal > 0.02 * elapsed || before.load1 > 2.0 * std::thread::hardware_concurrency());
 }
 
 // Everything that was measured: gone from a row that is not ok.
 void clear_measures(Row& row) {
   for (const char* column :
-       {"duration_s", "open_s", "first_access_s", "accesses", "checked_B", "throughput_Bps", "latency_p50_s",
-        "latency_p99_s", "latency_max_s", "full_s", "durable_s", "prefetched_at_open_B", "blackout_s",
-        "suspend_s", "collect_s", "transfer_s", "resume_s", "settle_s", "payload_B", "window_B", "wire_tx_B",
-        "wire_rx_B", "wire_pkts", "amplification_ratio", "limit_Bps", "limit_by", "efficiency_ratio",
-        "cpu_src_s", "cpu_dst_s", "cpu_link_s", "peak_rss_src_B", "peak_rss_dst_B", "minor_faults",
-        "major_faults", "ctx_switches", "faults", "overhead_s"})
+       {"duration_s",    "open_s",         "first_access_s",   "accesses",
+        "checked_B",     "throughput_Bps", "latency_p50_s",    "latency_p99_s",
+        "latency_max_s", "full_s",         "durable_s",        "prefetched_at_open_B",
+        "blackout_s",    "suspend_s",      "collect_s",        "transfer_s",
+        "resume_s",      "settle_s",       "payload_B",        "window_B",
+        "wire_tx_B",     "wire_rx_B",      "wire_pkts",        "amplification_ratio",
+        "limit_Bps",     "limit_by",       "efficiency_ratio", "cpu_src_s",
+        "cpu_dst_s",     "cpu_link_s",     "peak_rss_src_B",   "peak_rss_dst_B",
+        "minor_faults",  "major_faults",   "ctx_switches",     "faults",
+        "overhead_s"})
     row.clear(column);
 }
 
@@ -381,14 +402,15 @@ void remove_empty_logs(const RepetitionSetup& setup, Row& row) {
 
 }  // namespace
 
-void run_repetition(const RepetitionSetup& setup, Expectations& expectations, InterruptWatch& interrupt,
-                    Row& row) {
+void run_repetition(const RepetitionSetup& setup, Expectations& expectations,
+                    InterruptWatch& interrupt, Row& row) {
   const MachineReading machine = read_machine();
   const Deadline start = Clock::now();
   row.set("content_hash", to_hex(expectations.content(setup.cell.workload)));
   try {
     if (setup.calibration != nullptr && !setup.calibration->ok())
-      throw RepetitionFailure("invalid", "the link is out of tolerance: " + setup.calibration->problem);
+      throw RepetitionFailure("invalid",
+                              "the link is out of tolerance: " + setup.calibration->problem);
     Repetition(setup, expectations, interrupt, row).run();
   } catch (const RepetitionFailure& failure) {
     row.set("status", failure.status);

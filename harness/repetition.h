@@ -26,7 +26,8 @@ namespace memsync {
 
 // Real machines instead of namespaces: where their agents listen.
 struct RemoteAgents {
-  std::string source, destination;  // "HOST:PORT" of the control line; the host is also the data address
+  std::string source,
+      destination;  // "HOST:PORT" of the control line; the host is also the data address
   std::string token;
 };
 
@@ -35,7 +36,7 @@ struct RepetitionSetup {
   const Cell& cell;
   std::string campaign_id;
   std::string run_id;
-  std::string log_folder;          // gets <run_id>.source.log and <run_id>.destination0.log
+  std::string log_folder;  // gets <run_id>.source.log and <run_id>.destination0.log
   LinkEngine engine = LinkEngine::none;
   const Calibration* calibration;  // of this link and block; null: external
   double copy_rate = 0;            // bytes per second
@@ -44,7 +45,7 @@ struct RepetitionSetup {
 
 // Runs it and fills the measures of `row`, status included: whatever goes wrong inside is a row.
 // Throws Interrupted, and what is wrong with the conductor itself.
-void run_repetition(const RepetitionSetup& setup, Expectations& expectations, InterruptWatch& interrupt,
-                    Row& row);
+void run_repetition(const RepetitionSetup& setup, Expectations& expectations,
+                    InterruptWatch& interrupt, Row& row);
 
 }  // namespace memsync

@@ -1,11 +1,10 @@
 #include "harness/results_directory.h"
 
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "lib/os/error.h"
 
@@ -16,14 +15,18 @@ namespace fs = std::filesystem;
 ResultsDirectory::ResultsDirectory(std::string path) : path_(std::move(path)) {
   lock_ = FileDescriptor::open(path_, O_RDONLY | O_DIRECTORY);
   if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
-    throw std::runtime_error(path_ + " is being written by another memsync: let it end, or stop it");
+    throw std::runtime_error(path_ +
+                             " is being written by another memsync: let it end, or stop it");
 }
 
 ResultsDirectory ResultsDirectory::create(const std::string& wanted) {
   const std::string path = fs::absolute(wanted).lexically_normal().string();
   fs::create_directories(fs::path(path).parent_path());
   if (!fs::create_directory(path) && !fs::is_empty(path))
-    throw std::invalid_argument(path + " is there already and results are never overwritten: name another one, or go on with it by `memsync run --resume " + path + "`");
+    throw std::invalid_argument(path +
+                                " is there already and results are never overwritten: name another "
+                                "one, or go on with it by `memsync run --resume " +
+                                path + "`");
   ResultsDirectory directory(path);
   fs::create_directory(directory.file("logs"));
   fs::create_directory(directory.file("figures"));
@@ -35,7 +38,8 @@ ResultsDirectory ResultsDirectory::create_unique(const std::string& results_fold
                                                  const std::string& name) {
   fs::create_directories(results_folder);
   for (int attempt = 1;; ++attempt) {
-    const std::string path = results_folder + "/" + name + (attempt == 1 ? "" : "-" + std::to_string(attempt));
+    const std::string path =
+        results_folder + "/" + name + (attempt == 1 ? "" : "-" + std::to_string(attempt));
     if (fs::create_directory(path)) return create(path);
   }
 }
@@ -43,7 +47,8 @@ ResultsDirectory ResultsDirectory::create_unique(const std::string& results_fold
 ResultsDirectory ResultsDirectory::reopen(const std::string& path) {
   const std::string absolute = fs::absolute(path).lexically_normal().string();
   if (!fs::exists(absolute + "/manifest.json") || !fs::exists(absolute + "/runs.csv"))
-    throw std::invalid_argument(path + " is no results directory: it lacks manifest.json or runs.csv");
+    throw std::invalid_argument(path +
+                                " is no results directory: it lacks manifest.json or runs.csv");
   ResultsDirectory directory(absolute);
   const std::string rows = directory.read_file("runs.csv");
   if (const size_t end = rows.rfind('\n'); end != std::string::npos && end + 1 < rows.size())
@@ -54,7 +59,8 @@ ResultsDirectory ResultsDirectory::reopen(const std::string& path) {
 
 void ResultsDirectory::open_rows() {
   rows_ = FileDescriptor::open(file("runs.csv"), O_WRONLY | O_CREAT | O_APPEND);
-  if (check(::lseek(rows_.get(), 0, SEEK_END), "reading the size of " + file("runs.csv")) > 0) return;
+  if (check(::lseek(rows_.get(), 0, SEEK_END), "reading the size of " + file("runs.csv")) > 0)
+    return;
   const std::string header = csv_header();
   write_all(rows_.get(), header.data(), header.size(), "writing " + file("runs.csv"));
 }

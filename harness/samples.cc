@@ -10,7 +10,8 @@ nlohmann::json summarize_latencies(std::vector<uint32_t> samples_ns) {
   if (samples_ns.empty()) return summary;
   std::sort(samples_ns.begin(), samples_ns.end());
   const auto quantile = [&](double share) {
-    const auto rank = static_cast<size_t>(std::ceil(share * static_cast<double>(samples_ns.size())));
+    const auto rank =
+        static_cast<size_t>(std::ceil(share * static_cast<double>(samples_ns.size())));
     return samples_ns[std::max<size_t>(rank, 1) - 1] * 1e-9;
   };
   summary["p50_s"] = quantile(0.5);

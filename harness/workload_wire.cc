@@ -72,10 +72,14 @@ std::unique_ptr<Reader> open_content(const Workload& workload, uint64_t seed) {
     return std::make_unique<PatternReader>(kind, seed, workload.region_bytes);
   };
   switch (workload.content.kind) {
-    case ContentSpec::Kind::random: return seeded(ContentKind::random);
-    case ContentSpec::Kind::text: return seeded(ContentKind::text);
-    case ContentSpec::Kind::zero: return seeded(ContentKind::zero);
-    case ContentSpec::Kind::file: break;
+    case ContentSpec::Kind::random:
+      return seeded(ContentKind::random);
+    case ContentSpec::Kind::text:
+      return seeded(ContentKind::text);
+    case ContentSpec::Kind::zero:
+      return seeded(ContentKind::zero);
+    case ContentSpec::Kind::file:
+      break;
   }
   return std::make_unique<FileBackend>(workload.content.path, FileBackend::Mode::read_only);
 }

@@ -1,9 +1,8 @@
 // Arrows point one way: plots <- results <- harness -> {approaches, netem} -> lib, and inside lib
 // os <- region <- backend <- transport. This test reads the includes and holds it.
-#include <gtest/gtest.h>
-
 #include <filesystem>
 #include <fstream>
+#include <gtest/gtest.h>
 #include <map>
 #include <regex>
 #include <set>
@@ -54,7 +53,8 @@ std::vector<Include> repository_includes() {
       std::ifstream file(entry.path());
       std::smatch match;
       for (std::string line; std::getline(file, line);)
-        if (std::regex_search(line, match, line_form) && !match[1].str().ends_with(".pb.h"))  // generated
+        if (std::regex_search(line, match, line_form) &&
+            !match[1].str().ends_with(".pb.h"))  // generated
           includes.push_back({fs::relative(entry.path(), root).string(), match[1]});
     }
   return includes;
@@ -70,7 +70,8 @@ TEST(Arrows, PointOneWay) {
 TEST(Arrows, AreNamedFromTheRootOfTheRepository) {
   for (const auto& [from, into] : repository_includes()) {
     const bool generated = into.ends_with(".inc");
-    EXPECT_TRUE(generated || fs::exists(fs::path(MEMSYNC_SOURCE_FOLDER) / into)) << from << " includes " << into;
+    EXPECT_TRUE(generated || fs::exists(fs::path(MEMSYNC_SOURCE_FOLDER) / into))
+        << from << " includes " << into;
   }
 }
 

@@ -1,8 +1,7 @@
 // A link that dies under a region service: whoever waits is told, and nobody waits for ever.
 #include <gtest/gtest.h>
-#include <unistd.h>
-
 #include <latch>
+#include <unistd.h>
 #include <vector>
 
 #include "lib/backend/stores.h"
@@ -45,8 +44,8 @@ class DeadLink : public testing::Test {
     setup.shape.rtt = 2ms;
     setup.tun_program = MEMSYNC_LINK_PROGRAM;
     link_ = make_link(setup);
-    const std::map<std::string, std::string> addresses = {{"source", link_->source_address()},
-                                                          {"destination0", link_->destination_address()}};
+    const std::map<std::string, std::string> addresses = {
+        {"source", link_->source_address()}, {"destination0", link_->destination_address()}};
     source_network_ = make_tcp_network("source", addresses);
     destination_network_ = make_tcp_network("destination0", addresses);
     link_->source().run([&] {
@@ -57,7 +56,8 @@ class DeadLink : public testing::Test {
   std::unique_ptr<RegionService> connect(Nanoseconds limit = 10s) {
     std::unique_ptr<RegionService> service;
     link_->destination().run([&] {
-      service = native_transport().connect(*destination_network_, "source", "region", kGeometry, region_, after(limit));
+      service = native_transport().connect(*destination_network_, "source", "region", kGeometry,
+                                           region_, after(limit));
     });
     return service;
   }
@@ -94,7 +94,8 @@ TEST_F(DeadLink, EndsARequestWithoutADeadlineByTheKeepAlive) {
   ASSERT_FALSE(read(*service, 10s));
   link_->set_cut(true);
   const std::error_code error = read(*service, 24h);
-  EXPECT_TRUE(error == std::errc::timed_out || error == std::errc::connection_reset) << error.message();
+  EXPECT_TRUE(error == std::errc::timed_out || error == std::errc::connection_reset)
+      << error.message();
   // Dead is dead: what comes later fails at once instead of waiting again.
   const Deadline before = Clock::now();
   EXPECT_TRUE(read(*service, 24h));

@@ -1,14 +1,13 @@
-// Figures over an emulated link, each round interleaved: iperf3, tcp_copy, userfaultfd, a lone fault, and
-// a demand read beside a background pull.
+// Figures over an emulated link, each round interleaved: iperf3, tcp_copy, userfaultfd, a lone
+// fault, and a demand read beside a background pull.
 //
 //   build/release/tests/link_figures [ROUNDS [RTT_MS ...]]      needs root and iperf3
 //
 // Prints per round trip time the median of each and the medians of the pairwise ratios.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -50,7 +49,8 @@ double run_iperf3(const Link& link) {
   server.descriptors = {{null.get(), 1}};
   Process process = Process::start(server);
   for (int attempt = 0; attempt < 100; ++attempt) {
-    const auto client = run_tool({"iperf3", "-c", link.source_address(), "-p", "5201", "-R", "-J", "-n", std::to_string(kBytes)},
+    const auto client = run_tool({"iperf3", "-c", link.source_address(), "-p", "5201", "-R", "-J",
+                                  "-n", std::to_string(kBytes)},
                                  "", &link.destination());
     const auto report = nlohmann::json::parse(client.output, nullptr, false);
     if (!report.is_discarded() && report.contains("end") && report["end"].contains("sum_received"))
@@ -60,15 +60,16 @@ double run_iperf3(const Link& link) {
   throw std::runtime_error("iperf3 gave no report");
 }
 
-// One source and one destination of an approach over the link; the destination reads `accesses` pages in order.
+// One source and one destination of an approach over the link; the destination reads `accesses`
+// pages in order.
 struct Pulled {
   double open_s = 0, total_s = 0;
 };
 Pulled pull(const Link& link, const char* approach, uint64_t accesses) {
   const SyncStrategy* strategy = find_strategy(approach);
   const Options options(strategy->info().options, {});
-  const std::map<std::string, std::string> addresses = {{"source", link.source_address()},
-                                                        {"destination0", link.destination_address()}};
+  const std::map<std::string, std::string> addresses = {
+      {"source", link.source_address()}, {"destination0", link.destination_address()}};
   const auto source_network = make_tcp_network("source", addresses);
   const auto destination_network = make_tcp_network("destination0", addresses);
   const auto setup = [&](Network& network) {
@@ -115,13 +116,16 @@ void measure(Nanoseconds rtt, int rounds) {
     copy_ratio.push_back(copy.back() / iperf.back());
     uffd_ratio.push_back(uffd.back() / copy.back());
   }
-  fmt::print("1 Gbit/s, RTT {:.0f} ms, {} MiB, n={}: iperf3 {:.1f} MB/s, tcp_copy {:.1f}, userfaultfd {:.1f}; "
-             "tcp_copy/iperf3 {:.3f}, userfaultfd/tcp_copy {:.3f}; lone fault {:.3f} ms\n",
-             seconds(rtt) * 1e3, kBytes >> 20, rounds, median(iperf) / 1e6, median(copy) / 1e6, median(uffd) / 1e6,
-             median(copy_ratio), median(uffd_ratio), median(lone) * 1e3);
+  fmt::print(
+      "1 Gbit/s, RTT {:.0f} ms, {} MiB, n={}: iperf3 {:.1f} MB/s, tcp_copy {:.1f}, userfaultfd "
+      "{:.1f}; "
+      "tcp_copy/iperf3 {:.3f}, userfaultfd/tcp_copy {:.3f}; lone fault {:.3f} ms\n",
+      seconds(rtt) * 1e3, kBytes >> 20, rounds, median(iperf) / 1e6, median(copy) / 1e6,
+      median(uffd) / 1e6, median(copy_ratio), median(uffd_ratio), median(lone) * 1e3);
 }
 
-// A demand read beside a background pull that fills the link: the transport's own probe, on both hosts.
+// A demand read beside a background pull that fills the link: the transport's own probe, on both
+// hosts.
 void measure_demand_beside_background(Nanoseconds rtt) {
   const auto link = one_gigabit(rtt);
   ProcessSetup server;
@@ -130,9 +134,11 @@ void measure_demand_beside_background(Nanoseconds rtt) {
   const FileDescriptor null = FileDescriptor::open("/dev/null", O_WRONLY);
   server.descriptors = {{null.get(), 1}};
   const Process process = Process::start(server);
-  const auto asked = run_tool({MEMSYNC_DEMAND_PROBE, "ask", link->source_address(), "--reads", "500"}, "",
-                              &link->destination(), 120s);
-  fmt::print("demand beside background, 1 Gbit/s, RTT {:.0f} ms: {}\n", seconds(rtt) * 1e3, asked.output);
+  const auto asked =
+      run_tool({MEMSYNC_DEMAND_PROBE, "ask", link->source_address(), "--reads", "500"}, "",
+               &link->destination(), 120s);
+  fmt::print("demand beside background, 1 Gbit/s, RTT {:.0f} ms: {}\n", seconds(rtt) * 1e3,
+             asked.output);
 }
 
 }  // namespace
@@ -147,7 +153,8 @@ int main(int argc, char** argv) {
       memsync::measure_demand_beside_background(std::chrono::milliseconds(5));
       memsync::measure_demand_beside_background(std::chrono::milliseconds(25));
     }
-    for (int i = 2; i < argc; ++i) memsync::measure(std::chrono::milliseconds(std::atoi(argv[i])), rounds);
+    for (int i = 2; i < argc; ++i)
+      memsync::measure(std::chrono::milliseconds(std::atoi(argv[i])), rounds);
   } catch (const std::exception& error) {
     fmt::print(stderr, "link_figures: {}\n", error.what());
     return 70;

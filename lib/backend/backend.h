@@ -21,7 +21,8 @@ class Reader {
 
 class Backend : public Reader {
  public:
-  virtual void write_at(std::span<const std::byte> from, uint64_t offset) = 0;  // takes `from` whole
+  virtual void write_at(std::span<const std::byte> from,
+                        uint64_t offset) = 0;  // takes `from` whole
   virtual void sync() = 0;  // returns once earlier writes are durable in the store
   // The bytes themselves where the store is memory; empty otherwise. A mapped file that another
   // process may truncate is not memory in this sense: reading it can end in SIGBUS.

@@ -1,12 +1,11 @@
 // The same contract for each store, and what is particular to one.
 #include "lib/backend/backend.h"
 
-#include <gtest/gtest.h>
-#include <unistd.h>
-
 #include <cstring>
 #include <filesystem>
+#include <gtest/gtest.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include "lib/backend/stores.h"
@@ -17,7 +16,8 @@ namespace {
 constexpr uint64_t kSize = 3 * 4096 + 123;
 
 std::string temporary_path() {
-  return (std::filesystem::temp_directory_path() / ("memsync-backend-test-" + std::to_string(::getpid())))
+  return (std::filesystem::temp_directory_path() /
+          ("memsync-backend-test-" + std::to_string(::getpid())))
       .string();
 }
 

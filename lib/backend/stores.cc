@@ -1,10 +1,9 @@
 #include "lib/backend/stores.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cstring>
 #include <stdexcept>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/os/error.h"
 #include "lib/region/geometry.h"
@@ -32,10 +31,11 @@ void MemoryBackend::write_at(std::span<const std::byte> from, uint64_t offset) {
 
 FileBackend::FileBackend(const std::string& path, Mode mode)
     : path_(path), file_(FileDescriptor::open(path, mode == Mode::read_only ? O_RDONLY : O_RDWR)) {
-  struct stat status {};
+  struct stat status{};
   check(::fstat(file_.get(), &status), "reading the size of " + path);
   if (S_ISDIR(status.st_mode)) throw_errno("opening " + path, EISDIR);
-  size_ = static_cast<uint64_t>(check(::lseek(file_.get(), 0, SEEK_END), "reading the size of " + path));
+  size_ = static_cast<uint64_t>(
+      check(::lseek(file_.get(), 0, SEEK_END), "reading the size of " + path));
 }
 
 FileBackend FileBackend::create(const std::string& path, uint64_t size_bytes) {
@@ -67,7 +67,9 @@ void FileBackend::write_at(std::span<const std::byte> from, uint64_t offset) {
   }
 }
 
-void FileBackend::sync() { check(::fdatasync(file_.get()), "syncing " + path_); }
+void FileBackend::sync() {
+  check(::fdatasync(file_.get()), "syncing " + path_);
+}
 
 void PatternReader::read_at(std::span<std::byte> into, uint64_t offset) {
   check_range(offset, into.size(), size_);
@@ -77,7 +79,8 @@ void PatternReader::read_at(std::span<std::byte> into, uint64_t offset) {
 std::unique_ptr<Reader> open_reader(const std::string& name, uint64_t size_bytes, uint64_t seed) {
   if (name == "memory") return std::make_unique<MemoryBackend>(size_bytes);
   if (name == "zero") return std::make_unique<PatternReader>(ContentKind::zero, seed, size_bytes);
-  if (name == "pattern") return std::make_unique<PatternReader>(ContentKind::random, seed, size_bytes);
+  if (name == "pattern")
+    return std::make_unique<PatternReader>(ContentKind::random, seed, size_bytes);
   if (name.starts_with("file:"))
     return std::make_unique<FileBackend>(name.substr(5), FileBackend::Mode::read_only);
   throw std::invalid_argument("there is no backend '" + name +

@@ -10,8 +10,12 @@ using Nanoseconds = std::chrono::nanoseconds;
 using Clock = std::chrono::steady_clock;  // CLOCK_MONOTONIC, shared by all namespaces of a host
 using Deadline = Clock::time_point;
 
-inline double seconds(Nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
-inline Deadline after(Nanoseconds duration) { return Clock::now() + duration; }
+inline double seconds(Nanoseconds duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+inline Deadline after(Nanoseconds duration) {
+  return Clock::now() + duration;
+}
 
 // Sleeps until `deadline` as exactly as the kernel can (clock_nanosleep, absolute).
 void sleep_until_deadline(Deadline deadline) noexcept;

@@ -1,9 +1,8 @@
 // An open file description that closes itself.
 #pragma once
 
-#include <fcntl.h>
-
 #include <cstdint>
+#include <fcntl.h>
 #include <string>
 #include <utility>
 

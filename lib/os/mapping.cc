@@ -1,8 +1,7 @@
 #include "lib/os/mapping.h"
 
-#include <unistd.h>
-
 #include <string>
+#include <unistd.h>
 
 #include "lib/os/error.h"
 
@@ -17,8 +16,7 @@ namespace {
 
 std::byte* map(uint64_t size, int protection, int flags, int fd, const char* what) {
   void* address = ::mmap(nullptr, round_up_to_page(size), protection, flags, fd, 0);
-  if (address == MAP_FAILED)
-    throw_errno("mapping " + std::to_string(size) + " bytes of " + what);
+  if (address == MAP_FAILED) throw_errno("mapping " + std::to_string(size) + " bytes of " + what);
   return static_cast<std::byte*>(address);
 }
 

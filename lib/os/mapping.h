@@ -1,11 +1,10 @@
 // A mapping of memory that unmaps itself.
 #pragma once
 
-#include <sys/mman.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <sys/mman.h>
 #include <utility>
 
 #include "lib/os/file_descriptor.h"

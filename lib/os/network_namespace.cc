@@ -1,14 +1,13 @@
 #include "lib/os/network_namespace.h"
 
+#include <cstring>
+#include <exception>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
-
-#include <cstring>
-#include <exception>
 #include <thread>
+#include <unistd.h>
 
 #include "lib/os/error.h"
 
@@ -43,7 +42,9 @@ void raise_loopback() {
   check(::ioctl(socket.get(), SIOCSIFFLAGS, &request), "raising lo");
 }
 
-std::string sysctl_path(const std::string& name) { return "/proc/sys/" + name; }
+std::string sysctl_path(const std::string& name) {
+  return "/proc/sys/" + name;
+}
 
 }  // namespace
 
@@ -57,7 +58,9 @@ NetworkNamespace NetworkNamespace::create() {
   return NetworkNamespace{std::move(descriptor)};
 }
 
-NetworkNamespace NetworkNamespace::current() { return NetworkNamespace{open_own_namespace()}; }
+NetworkNamespace NetworkNamespace::current() {
+  return NetworkNamespace{open_own_namespace()};
+}
 
 void NetworkNamespace::run(const std::function<void()>& work) const {
   in_own_thread([&] {

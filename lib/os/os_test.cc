@@ -1,14 +1,13 @@
 // The kernel objects, each tried against the kernel itself.
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <csignal>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 
 #include "lib/os/clock.h"
 #include "lib/os/file_descriptor.h"
@@ -22,7 +21,9 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-bool is_open(int number) { return ::fcntl(number, F_GETFD) >= 0; }
+bool is_open(int number) {
+  return ::fcntl(number, F_GETFD) >= 0;
+}
 
 TEST(FileDescriptor, ClosesItsNumberExactlyOnce) {
   int number = -1;
@@ -120,7 +121,8 @@ TEST(Process, IsKilledAndReapedByItsDestructor) {
 }
 
 TEST(Process, CarriesTheTokenOfItsConductor) {
-  EXPECT_EQ(run_tool({"sh", "-c", "printf $MEMSYNC_CONDUCTOR"}).output, process_identity(::getpid()));
+  EXPECT_EQ(run_tool({"sh", "-c", "printf $MEMSYNC_CONDUCTOR"}).output,
+            process_identity(::getpid()));
   EXPECT_EQ(process_identity(99'999'999), "");
 }
 

@@ -1,19 +1,18 @@
 #include "lib/os/process.h"
 
+#include <algorithm>
+#include <csignal>
+#include <cstring>
 #include <fcntl.h>
+#include <fstream>
+#include <iterator>
 #include <poll.h>
 #include <sched.h>
+#include <sstream>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <csignal>
-#include <cstring>
-#include <fstream>
-#include <iterator>
-#include <sstream>
 
 #include "lib/os/error.h"
 
@@ -59,7 +58,8 @@ void become(const ProcessSetup& setup, const char* program, char** argv, char** 
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  if (setup.network != nullptr && ::setns(setup.network->descriptor().get(), CLONE_NEWNET) < 0) return;
+  if (setup.network != nullptr && ::setns(setup.network->descriptor().get(), CLONE_NEWNET) < 0)
+    return;
   if (setup.cpu) {
     cpu_set_t cpus;
     CPU_ZERO(&cpus);
@@ -93,7 +93,8 @@ std::string process_identity(pid_t pid) {
 }
 
 std::string ProcessEnd::describe() const {
-  if (signal != 0) return "killed by signal " + std::to_string(signal) + " (" + ::strsignal(signal) + ")";
+  if (signal != 0)
+    return "killed by signal " + std::to_string(signal) + " (" + ::strsignal(signal) + ")";
   return "exit code " + std::to_string(exit_code);
 }
 
@@ -105,8 +106,9 @@ Process Process::start(const ProcessSetup& setup) {
   const auto added = static_cast<std::ptrdiff_t>(environment.size());
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view name(*entry, std::strcspn(*entry, "=") + 1);
-    const bool replaced = std::any_of(environment.begin(), environment.begin() + added,
-                                      [&](const std::string& ours) { return ours.starts_with(name); });
+    const bool replaced =
+        std::any_of(environment.begin(), environment.begin() + added,
+                    [&](const std::string& ours) { return ours.starts_with(name); });
     if (!replaced) environment.emplace_back(*entry);
   }
   auto argv = pointers(arguments);
@@ -201,7 +203,8 @@ ToolResult run_tool(std::vector<std::string> arguments, const std::string& input
   }
   ToolResult result;
   result.end = end.value_or(ProcessEnd{.exit_code = 0, .signal = SIGKILL, .usage = {}});
-  const off_t size = std::min<off_t>(check(::lseek(output_file.get(), 0, SEEK_END), "lseek"), 1 << 20);
+  const off_t size =
+      std::min<off_t>(check(::lseek(output_file.get(), 0, SEEK_END), "lseek"), 1 << 20);
   result.output.resize(static_cast<size_t>(size));
   [[maybe_unused]] const auto got =
       ::pread(output_file.get(), result.output.data(), result.output.size(), 0);

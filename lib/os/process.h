@@ -1,11 +1,10 @@
 // A child process that dies with its parent, and a helper that runs a tool to its end.
 #pragma once
 
-#include <sys/resource.h>
-#include <sys/types.h>
-
 #include <optional>
 #include <string>
+#include <sys/resource.h>
+#include <sys/types.h>
 #include <utility>
 #include <vector>
 
@@ -17,10 +16,10 @@ namespace memsync {
 
 struct ProcessSetup {
   std::vector<std::string> arguments{};  // [0]: the program, a path or a name looked up in PATH
-  const NetworkNamespace* network = nullptr;         // where it runs; null: here
+  const NetworkNamespace* network = nullptr;       // where it runs; null: here
   std::vector<std::pair<int, int>> descriptors{};  // (our number, its number), incl. 0, 1, 2
-  std::vector<std::string> environment{};           // "NAME=value", added to ours
-  std::optional<unsigned> cpu{};                       // the one CPU it may use; empty: any
+  std::vector<std::string> environment{};          // "NAME=value", added to ours
+  std::optional<unsigned> cpu{};                   // the one CPU it may use; empty: any
 };
 
 // How a process ended. Exactly one of exit_code and signal is meaningful (signal != 0).
@@ -31,8 +30,8 @@ struct ProcessEnd {
   std::string describe() const;  // "exit code 3", "killed by signal 9 (Killed)"
 };
 
-// Every child's environment has kConductorToken=<our pid>:<our start>, so that whoever cleans up can
-// tell what is ours and whether its parent still lives.
+// Every child's environment has kConductorToken=<our pid>:<our start>, so that whoever cleans up
+// can tell what is ours and whether its parent still lives.
 inline constexpr const char* kConductorToken = "MEMSYNC_CONDUCTOR";
 // "<pid>:<start>" of a living process, with the kernel's start time so that a pid used again is
 // another process; "" when there is none.

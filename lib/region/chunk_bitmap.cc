@@ -6,7 +6,9 @@
 namespace memsync {
 
 namespace {
-constexpr uint64_t mask(ChunkIndex chunk) { return uint64_t{1} << (chunk % 64); }
+constexpr uint64_t mask(ChunkIndex chunk) {
+  return uint64_t{1} << (chunk % 64);
+}
 }  // namespace
 
 ChunkBitmap::ChunkBitmap(ChunkIndex count) : count_(count), words_((count + 63) / 64) {}
@@ -38,7 +40,8 @@ std::optional<ChunkIndex> ChunkBitmap::first_clear(ChunkIndex from) const noexce
     const uint64_t clear_bits =
         ~words_[from / 64].load(std::memory_order_acquire) >> (from % 64) << (from % 64);
     if (clear_bits != 0) {
-      const ChunkIndex found = from / 64 * 64 + static_cast<ChunkIndex>(std::countr_zero(clear_bits));
+      const ChunkIndex found =
+          from / 64 * 64 + static_cast<ChunkIndex>(std::countr_zero(clear_bits));
       if (found >= count_) return std::nullopt;
       return found;
     }

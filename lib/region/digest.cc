@@ -1,15 +1,16 @@
 #include "lib/region/digest.h"
 
 #define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <cstdio>
 #include <stdexcept>
+#include <xxhash.h>
 
 namespace memsync {
 
 namespace {
-Digest from_xxh(XXH128_hash_t hash) { return {hash.high64, hash.low64}; }
+Digest from_xxh(XXH128_hash_t hash) {
+  return {hash.high64, hash.low64};
+}
 }  // namespace
 
 // XXH3's state wants 64-byte alignment, which the aligned operator new of C++17 gives.
@@ -50,6 +51,8 @@ void RunningDigest::update(std::span<const std::byte> bytes) {
   XXH3_128bits_update(&state_->xxh, bytes.data(), bytes.size());
 }
 
-Digest RunningDigest::value() const { return from_xxh(XXH3_128bits_digest(&state_->xxh)); }
+Digest RunningDigest::value() const {
+  return from_xxh(XXH3_128bits_digest(&state_->xxh));
+}
 
 }  // namespace memsync

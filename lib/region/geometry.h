@@ -22,7 +22,9 @@ struct Geometry {
   uint64_t size_bytes = 0;      // any value >= 1
   uint64_t chunk_bytes = 4096;  // a power of two, at least 4096
 
-  ChunkIndex chunk_count() const { return size_bytes / chunk_bytes + (size_bytes % chunk_bytes != 0); }
+  ChunkIndex chunk_count() const {
+    return size_bytes / chunk_bytes + (size_bytes % chunk_bytes != 0);
+  }
   uint64_t chunk_start(ChunkIndex chunk) const { return chunk * chunk_bytes; }
   uint64_t chunk_length(ChunkIndex chunk) const {
     const uint64_t left = size_bytes - chunk_start(chunk);

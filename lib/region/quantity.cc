@@ -16,14 +16,15 @@ struct Unit {
   double factor;
 };
 
-constexpr Unit kByteUnits[] = {{"B", 1},          {"kB", 1e3},         {"MB", 1e6},
-                               {"GB", 1e9},       {"TB", 1e12},        {"KiB", 1024.0},
+constexpr Unit kByteUnits[] = {{"B", 1},           {"kB", 1e3},           {"MB", 1e6},
+                               {"GB", 1e9},        {"TB", 1e12},          {"KiB", 1024.0},
                                {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0}};
-constexpr Unit kTimeUnits[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"min", 6e10}, {"h", 3.6e12}};
+constexpr Unit kTimeUnits[] = {{"ns", 1},  {"us", 1e3},   {"ms", 1e6},
+                               {"s", 1e9}, {"min", 6e10}, {"h", 3.6e12}};
 constexpr Unit kBitRateUnits[] = {{"bit/s", 1}, {"kbit/s", 1e3}, {"Mbit/s", 1e6}, {"Gbit/s", 1e9}};
-constexpr Unit kByteRateUnits[] = {{"B/s", 1},         {"kB/s", 1e3},         {"MB/s", 1e6},
-                                   {"GB/s", 1e9},      {"KiB/s", 1024.0},     {"MiB/s", 1048576.0},
-                                   {"GiB/s", 1073741824.0}};
+constexpr Unit kByteRateUnits[] = {
+    {"B/s", 1},        {"kB/s", 1e3},        {"MB/s", 1e6},          {"GB/s", 1e9},
+    {"KiB/s", 1024.0}, {"MiB/s", 1048576.0}, {"GiB/s", 1073741824.0}};
 
 [[noreturn]] void refuse(std::string_view text, const char* what, std::span<const Unit> units) {
   std::string names;
@@ -35,8 +36,8 @@ constexpr Unit kByteRateUnits[] = {{"B/s", 1},         {"kB/s", 1e3},         {"
 // The number and its unit's factor, multiplied; at most 2^63.
 double parse_with_unit(std::string_view text, const char* what, std::span<const Unit> units) {
   double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number,
-                                            std::chars_format::fixed);
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
   if (error != std::errc{} || !std::isfinite(number) || number < 0) refuse(text, what, units);
   std::string_view rest(end, static_cast<size_t>(text.data() + text.size() - end));
   while (rest.starts_with(' ')) rest.remove_prefix(1);
@@ -88,15 +89,21 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-uint64_t parse_bytes(std::string_view text) { return parse_whole(text, "size", kByteUnits); }
+uint64_t parse_bytes(std::string_view text) {
+  return parse_whole(text, "size", kByteUnits);
+}
 
 Nanoseconds parse_duration(std::string_view text) {
   return Nanoseconds(std::llround(parse_with_unit(text, "duration", kTimeUnits)));
 }
 
-uint64_t parse_bit_rate(std::string_view text) { return parse_whole(text, "rate", kBitRateUnits); }
+uint64_t parse_bit_rate(std::string_view text) {
+  return parse_whole(text, "rate", kBitRateUnits);
+}
 
-uint64_t parse_byte_rate(std::string_view text) { return parse_whole(text, "rate", kByteRateUnits); }
+uint64_t parse_byte_rate(std::string_view text) {
+  return parse_whole(text, "rate", kByteRateUnits);
+}
 
 double parse_ratio(std::string_view text) {
   constexpr Unit kUnits[] = {{"%", 0.01}};

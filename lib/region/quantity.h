@@ -11,12 +11,13 @@
 namespace memsync {
 
 // Each throws std::invalid_argument with one sentence that names the text and the units there are.
-uint64_t parse_bytes(std::string_view text);            // B kB MB GB KiB MiB GiB TiB: "64MiB"
-Nanoseconds parse_duration(std::string_view text);      // ns us ms s min h: "1.5ms"
-uint64_t parse_bit_rate(std::string_view text);         // bit/s kbit/s Mbit/s Gbit/s -> bits per second
-uint64_t parse_byte_rate(std::string_view text);        // B/s kB/s .. KiB/s MiB/s GiB/s -> bytes per second
-double parse_ratio(std::string_view text);              // "0.1%" -> 0.001; a bare "0" is 0
-uint64_t parse_count(std::string_view text);            // bare, >= 0: "4096"
+uint64_t parse_bytes(std::string_view text);        // B kB MB GB KiB MiB GiB TiB: "64MiB"
+Nanoseconds parse_duration(std::string_view text);  // ns us ms s min h: "1.5ms"
+uint64_t parse_bit_rate(std::string_view text);     // bit/s kbit/s Mbit/s Gbit/s -> bits per second
+uint64_t parse_byte_rate(
+    std::string_view text);                   // B/s kB/s .. KiB/s MiB/s GiB/s -> bytes per second
+double parse_ratio(std::string_view text);    // "0.1%" -> 0.001; a bare "0" is 0
+uint64_t parse_count(std::string_view text);  // bare, >= 0: "4096"
 
 // For people, in base units' multiples: 33.6 MB, 1.0 Gbit/s, 25 ms.
 std::string format_bytes(double bytes);

@@ -2,7 +2,6 @@
 #include "lib/region/quantity.h"
 
 #include <gtest/gtest.h>
-
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -35,7 +34,8 @@ TEST(Quantity, WithoutUnitOrWithAnotherIsRefused) {
     EXPECT_THROW(parse_duration(text), std::invalid_argument) << text;
   for (const char* text : {"1Gb/s", "1GB/s", "1000"})
     EXPECT_THROW(parse_bit_rate(text), std::invalid_argument) << text;
-  for (const char* text : {"0.1", "1", "-1%"}) EXPECT_THROW(parse_ratio(text), std::invalid_argument) << text;
+  for (const char* text : {"0.1", "1", "-1%"})
+    EXPECT_THROW(parse_ratio(text), std::invalid_argument) << text;
   for (const char* text : {"1.5", "-1", "", "ten", "1k", "99999999999999999999"})
     EXPECT_THROW(parse_count(text), std::invalid_argument) << text;
 }

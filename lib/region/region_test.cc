@@ -1,7 +1,6 @@
 // Geometry, bitmap, content and digests.
-#include <gtest/gtest.h>
-
 #include <algorithm>
+#include <gtest/gtest.h>
 #include <latch>
 #include <map>
 #include <thread>
@@ -103,7 +102,8 @@ TEST(Content, IsTheSameInAnyPieces) {
     for (const uint64_t offset : {0u, 1u, 4095u, 4096u, 4097u, 12'345u})
       for (const size_t size : {1u, 5u, 4096u, 5000u}) {
         const auto piece = content(kind, 7, offset, size);
-        EXPECT_TRUE(std::equal(piece.begin(), piece.end(), whole.begin() + static_cast<long>(offset)))
+        EXPECT_TRUE(
+            std::equal(piece.begin(), piece.end(), whole.begin() + static_cast<long>(offset)))
             << "kind " << int(kind) << " offset " << offset << " size " << size;
       }
   }
@@ -118,8 +118,10 @@ TEST(Content, DiffersBySeedAndByPage) {
 
 // The reference campaigns depend on it: a change here would change every content hash.
 TEST(Content, HasNeverChanged) {
-  EXPECT_EQ(to_hex(digest_of(content(ContentKind::random, 1, 0, 1 << 20))), "e23f551eca3701a35b38c04f3459b5eb");
-  EXPECT_EQ(to_hex(digest_of(content(ContentKind::text, 1, 0, 1 << 20))), "d7ae27ebbd133b604f0becb9189c3896");
+  EXPECT_EQ(to_hex(digest_of(content(ContentKind::random, 1, 0, 1 << 20))),
+            "e23f551eca3701a35b38c04f3459b5eb");
+  EXPECT_EQ(to_hex(digest_of(content(ContentKind::text, 1, 0, 1 << 20))),
+            "d7ae27ebbd133b604f0becb9189c3896");
 }
 
 TEST(Content, RandomUsesAllByteValuesEvenly) {

@@ -32,7 +32,8 @@ class Network {
 
 // Over TCP: each service has a fixed port made from its name (20000 + hash % 10000).
 //   self       this host's name        addresses   IPv4 or IPv6 address of each host, self included
-std::unique_ptr<Network> make_tcp_network(std::string self, std::map<std::string, std::string> addresses);
+std::unique_ptr<Network> make_tcp_network(std::string self,
+                                          std::map<std::string, std::string> addresses);
 // Over UNIX sockets in `directory`, which exists: <directory>/<host>.<service>.
 std::unique_ptr<Network> make_unix_network(std::string self, std::string directory);
 

@@ -54,12 +54,12 @@ struct Suspension {
 
 // Errors that have a meaning of their own between hosts; the rest travels as errno values.
 enum class RegionError : uint16_t {
-  stale_epoch = 1,   // the request names an ownership that has passed on
-  out_of_bounds,     // reaches past the region's end
-  too_large,         // longer than the peer takes in one request
-  unknown_topic,     // an exchange that this side doesn't understand
-  refused,           // the hello did not match, or the operation is not offered
-  malformed,         // bytes that are no message of the protocol
+  stale_epoch = 1,  // the request names an ownership that has passed on
+  out_of_bounds,    // reaches past the region's end
+  too_large,        // longer than the peer takes in one request
+  unknown_topic,    // an exchange that this side doesn't understand
+  refused,          // the hello did not match, or the operation is not offered
+  malformed,        // bytes that are no message of the protocol
 };
 const std::error_category& region_error_category() noexcept;
 std::error_code make_error_code(RegionError error) noexcept;
@@ -71,14 +71,15 @@ std::error_code make_error_code(RegionError error) noexcept;
 class RegionService {
  public:
   virtual ~RegionService() = default;
-  virtual void start_reads(std::span<const ReadRequest> requests, Urgency urgency, Deadline deadline,
-                           CompletionSink& sink) = 0;
-  virtual void start_writes(std::span<const WriteRequest> requests, Urgency urgency, Deadline deadline,
-                            CompletionSink& sink) = 0;
+  virtual void start_reads(std::span<const ReadRequest> requests, Urgency urgency,
+                           Deadline deadline, CompletionSink& sink) = 0;
+  virtual void start_writes(std::span<const WriteRequest> requests, Urgency urgency,
+                            Deadline deadline, CompletionSink& sink) = 0;
   // What only one approach understands (chunk hashes, say), so that a new approach never touches
   // a transport.
-  virtual void start_exchange(std::string_view topic, std::span<const std::byte> request, uint64_t tag,
-                              Urgency urgency, Deadline deadline, CompletionSink& sink) = 0;
+  virtual void start_exchange(std::string_view topic, std::span<const std::byte> request,
+                              uint64_t tag, Urgency urgency, Deadline deadline,
+                              CompletionSink& sink) = 0;
 
   // Ownership. Each call is idempotent per epoch: a lost reply may be asked for again. They block
   // until the deadline at most and throw std::system_error.

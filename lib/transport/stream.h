@@ -1,13 +1,12 @@
 // A byte stream between two hosts, its bytes counted, usable by an event loop or with deadlines.
 #pragma once
 
-#include <sys/uio.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
+#include <sys/uio.h>
 
 #include "lib/os/clock.h"
 
@@ -28,7 +27,8 @@ class Stream {
   // Ends both directions: blocked calls of either side return. Idempotent.
   virtual void shut_down() noexcept = 0;
 
-  // Moves all of the bytes or throws: ETIMEDOUT when the deadline passes, ECONNRESET at an early end.
+  // Moves all of the bytes or throws: ETIMEDOUT when the deadline passes, ECONNRESET at an early
+  // end.
   void read_all(std::span<std::byte> into, Deadline deadline);
   void write_all(std::span<const std::byte> from, Deadline deadline);
 

@@ -30,8 +30,9 @@ class Transport {
   // Connects and shakes hands. Throws std::system_error; when the peer disagrees the message names
   // both values (RegionError::refused). `network` outlives the result.
   virtual std::unique_ptr<RegionService> connect(Network& network, std::string_view host,
-                                                 std::string_view service_name, const Geometry& geometry,
-                                                 const RegionId& region, Deadline deadline) const = 0;
+                                                 std::string_view service_name,
+                                                 const Geometry& geometry, const RegionId& region,
+                                                 Deadline deadline) const = 0;
 };
 
 // The lean binary protocol of lib/transport/README.md.
