@@ -3,19 +3,17 @@
 #include <algorithm>
 #include <filesystem>
 #include <fmt/format.h>
-#include <fstream>
 #include <map>
-#include <sys/file.h>
 #include <thread>
-#include <unistd.h>
 
 #include "approaches/registry.h"
 #include "harness/environment.h"
 #include "harness/exit_codes.h"
+#include "harness/machine.h"
+#include "harness/machine_lock.h"
 #include "harness/progress.h"
 #include "harness/registry_json.h"
 #include "harness/results_directory.h"
-#include "lib/os/error.h"
 #include "lib/region/quantity.h"
 #include "netem/calibration.h"
 
@@ -51,47 +49,11 @@ Json to_json(const Calibration& calibration, const std::string& link, const Link
   return json;
 }
 
-// One campaign of a machine at a time: two would measure each other.
-class MachineLock {
- public:
-  explicit MachineLock(bool concurrent) {
-    if (concurrent) return;
-    const std::string path =
-        (fs::temp_directory_path() / ("memsync-" + user_outside() + ".lock")).string();
-    file_ = FileDescriptor::open(path, O_RDWR | O_CREAT, 0600);
-    if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0) wait();
-    const std::string holder = std::to_string(::getpid());
-    [[maybe_unused]] const int cut = ::ftruncate(file_.get(), 0);
-    [[maybe_unused]] const auto put = ::pwrite(file_.get(), holder.data(), holder.size(), 0);
-  }
-
- private:
-  // The user as the whole machine knows it: within a user namespace everybody is root.
-  static std::string user_outside() {
-    std::ifstream map("/proc/self/uid_map");
-    std::string inside, outside;
-    map >> inside >> outside;
-    return outside == "0" ? std::to_string(::geteuid()) : outside;
-  }
-  void wait() {
-    char holder[32] = {};
-    [[maybe_unused]] const auto got = ::pread(file_.get(), holder, sizeof holder - 1, 0);
-    fmt::print(stderr,
-               "another campaign runs on this machine (process {}); waiting for its end, since two "
-               "would measure each "
-               "other (--concurrent runs beside it)\n",
-               holder);
-    // Signals are not blocked yet, so Ctrl-C ends the wait.
-    while (::flock(file_.get(), LOCK_EX) != 0)
-      if (errno != EINTR) throw_errno("waiting for another campaign");
-  }
-  FileDescriptor file_;
-};
-
 class Campaign {
  public:
   explicit Campaign(const RunOptions& options)
-      : options_(options), machine_lock_(options.concurrent) {
+      : options_(options),
+        machine_lock_(options.concurrent ? MachineLock() : MachineLock::wait_for()) {
     if (options.resume.empty())
       begin();
     else
@@ -464,27 +426,6 @@ int Campaign::finish(bool interrupted) {
 }
 
 }  // namespace
-
-std::vector<std::string> suite_folders() {
-  return {"harness/suites", source_folder() + "/harness/suites"};
-}
-
-std::string results_folder() {
-  return source_folder() + "/results";
-}
-
-Machine this_machine() {
-  Machine machine;
-  machine.engines = probe_engines();
-  machine.memory_available_bytes = memory_available_bytes();
-  machine.cpu_count = std::thread::hardware_concurrency();
-  machine.strategies = registered_strategies();
-  machine.shape_problem = shape_problem;
-  machine.unmet = [](const SyncStrategy& strategy, const Options& options) {
-    return strategy.unmet_requirements(options);
-  };
-  return machine;
-}
 
 int run_campaign(const RunOptions& options) {
   return Campaign(options).run();

@@ -27,11 +27,4 @@ struct RunOptions {
 // code. Throws SuiteError, std::system_error when results can't be written, and the like.
 int run_campaign(const RunOptions& options);
 
-// Where suites are found by name, and where campaigns go.
-std::vector<std::string> suite_folders();
-std::string results_folder();
-
-// What this machine offers to a plan.
-Machine this_machine();
-
 }  // namespace memsync

@@ -11,6 +11,7 @@
 #include "harness/cleaner.h"
 #include "harness/doctor.h"
 #include "harness/environment.h"
+#include "harness/machine.h"
 #include "harness/exit_codes.h"
 #include "harness/registry_json.h"
 #include "lib/os/error.h"

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "approaches/registry.h"
-#include "harness/campaign.h"
 #include "harness/environment.h"
+#include "harness/machine.h"
 #include "harness/process_meter.h"
 #include "lib/os/process.h"
 #include "lib/region/quantity.h"

@@ -3,9 +3,9 @@
 #include <array>
 
 #include "approaches/registry.h"
-#include "harness/campaign.h"
 #include "harness/columns.h"
 #include "harness/environment.h"
+#include "harness/machine.h"
 
 namespace memsync {
 
