@@ -416,6 +416,8 @@ int Campaign::finish(bool interrupted) {
         stderr,
         "interrupted; every finished repetition is kept. Go on with: memsync run --resume {}\n",
         directory_->path());
+  if (options_.json)
+    fmt::print("{}\n", Json{{"counts", counts}, {"complete", !interrupted}}.dump());
   fmt::print("{}\n", directory_->path());
   if (interrupted) return exit_code::kInterrupted;
   const uint64_t total = counts["ok"] + counts["unsupported"];

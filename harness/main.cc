@@ -69,6 +69,8 @@ void declare_run(CLI::App& app, CommandLine& line) {
   run->add_option("--agent-token", line.token, "what the agents printed");
   run->add_flag("--concurrent", line.run.concurrent,
                 "don't wait for another campaign on this machine");
+  run->add_flag("--json", line.run.json,
+                "print the counts of each status as one line of JSON before the directory");
   run->footer("Example: memsync run quick --reps 5 --filter link=lan");
 }
 

@@ -120,6 +120,18 @@ TEST(Process, IsKilledAndReapedByItsDestructor) {
   EXPECT_EQ(errno, ESRCH);
 }
 
+TEST(Process, RunsOnTheCpuItIsPinnedTo) {
+  const FileDescriptor output = FileDescriptor::memory_file("output", 0);
+  Process process =
+      Process::start({.arguments = {"sh", "-c", "grep Cpus_allowed_list: /proc/self/status"},
+                      .descriptors = {{output.get(), 1}},
+                      .cpu = 0});
+  ASSERT_EQ(process.wait_until(after(seconds(10)))->exit_code, 0);
+  char text[64] = {};
+  ASSERT_GT(::pread(output.get(), text, sizeof text - 1, 0), 0);
+  EXPECT_STREQ(text, "Cpus_allowed_list:\t0\n");
+}
+
 TEST(Process, CarriesTheTokenOfItsConductor) {
   EXPECT_EQ(run_tool({"sh", "-c", "printf $MEMSYNC_CONDUCTOR"}).output,
             process_identity(::getpid()));

@@ -40,6 +40,12 @@ def test_every_planned_cell_has_a_row_that_is_ok_or_explained(write_suite, tmp_p
         assert (outcome.directory / name).exists(), name
 
 
+def test_json_counts_come_before_the_directory(write_suite, tmp_path: Path) -> None:
+    outcome = memsync("run", write_suite(), "--json", "--out", tmp_path / "out")
+    assert json.loads(outcome.stdout.splitlines()[-2])["counts"] == {"ok": 3}
+    assert outcome.directory == tmp_path / "out"
+
+
 def test_measures_obey_physics(write_suite, tmp_path: Path) -> None:
     suite = write_suite(workloads="\n".join([READ, MOVE]), links=FAST)
     rows = by_cell(memsync("run", suite, "--out", tmp_path / "out").rows)
