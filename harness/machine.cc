@@ -7,7 +7,7 @@
 namespace memsync {
 
 std::vector<std::string> suite_folders() {
-  return {"harness/suites", source_folder() + "/harness/suites"};
+  return {source_folder() + "/harness/suites"};
 }
 
 std::string results_folder() {

@@ -56,7 +56,7 @@ void declare_run(CLI::App& app, CommandLine& line) {
   run->add_option("--out", line.run.out, "exactly this results directory, which is not there yet");
   run->add_option("--content", line.run.content, "make this file every region, byte for byte");
   run->add_option("--reps", line.reps, "repetitions per cell instead of the suite's")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1U, 1'000'000U));
   run->add_option("--filter", line.run.filter, "only these cells, e.g. series=uffd-*,link=lan");
   run->add_option("--seed", line.seed,
                   "seed of content, accesses and order instead of the suite's");
@@ -87,7 +87,7 @@ void declare_others(CLI::App& app, CommandLine& line) {
       "plan", "what a suite would run here, how long, what is unsupported; runs nothing");
   plan->add_option("suite", line.run.suite, "name or path of the suite")->required();
   plan->add_option("--content", line.run.content, "make this file every region");
-  plan->add_option("--reps", line.reps, "repetitions per cell")->check(CLI::PositiveNumber);
+  plan->add_option("--reps", line.reps, "repetitions per cell")->check(CLI::Range(1U, 1'000'000U));
   plan->add_option("--filter", line.run.filter, "only these cells");
   plan->add_flag("--json", line.json, "as JSON");
   plan->footer("Example: memsync plan quick");
