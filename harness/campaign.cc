@@ -51,9 +51,7 @@ Json to_json(const Calibration& calibration, const std::string& link, const Link
 
 class Campaign {
  public:
-  explicit Campaign(const RunOptions& options)
-      : options_(options),
-        machine_lock_(options.concurrent ? MachineLock() : MachineLock::wait_for()) {
+  explicit Campaign(const RunOptions& options) : options_(options) {
     if (options.resume.empty())
       begin();
     else
@@ -187,6 +185,8 @@ void Campaign::adjust_suite() {
 void Campaign::make_plan_and_order() {
   plan_ = make_plan(suite_, this_machine(), options_.filter);
   order_ = order(plan_, suite_.seed);
+  // Only now: what is wrong with the question is said at once, whoever measures meanwhile.
+  if (!options_.concurrent) machine_lock_ = MachineLock::wait_for();
   expectations_ = std::make_unique<Expectations>(suite_);
 }
 
