@@ -1,9 +1,11 @@
 #include "harness/agent.h"
 
 #include <array>
+#include <csignal>
 #include <fmt/format.h>
 #include <memory>
 #include <netdb.h>
+#include <poll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
@@ -77,7 +79,11 @@ void serve_connection(FileDescriptor connection, const std::string& token) {
   channel.send({{"ok", true}});
   Process session = Process::start({.arguments = {program_path(), "agent", "--control-fd", "3"},
                                     .descriptors = {{connection.get(), 3}}});
-  while (!session.wait_until(after(kIdleLimit))) {
+  while (!session.wait_until(after(std::chrono::seconds(1)))) {
+    pollfd line{connection.get(), POLLRDHUP, 0};
+    // The conductor has hung up: its repetition is over, whatever the session still does.
+    if (::poll(&line, 1, 0) > 0 && (line.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0)
+      session.kill(SIGKILL);
   }
 }
 
@@ -114,6 +120,8 @@ int listen_as_agent(const std::string& address, const std::string& token) {
     const int accepted = ::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC);
     if (accepted < 0 && (errno == EINTR || errno == ECONNABORTED)) continue;
     FileDescriptor connection{check(accepted, "accepting a conductor")};
+    const int on = 1;
+    ::setsockopt(connection.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     try {
       serve_connection(std::move(connection), secret);
     } catch (const std::system_error& failure) {

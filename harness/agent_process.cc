@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include "harness/environment.h"
 #include "lib/os/error.h"
 
 namespace memsync {
@@ -14,6 +13,8 @@ namespace {
 
 constexpr int kControlNumber = 3;
 constexpr int kSharedMemoryNumber = 4;
+constexpr auto kMessageLimit = std::chrono::seconds(30);
+constexpr timeval kDialLimit{10, 0};
 
 FileDescriptor dial_tcp(const std::string& address) {
   const size_t colon = address.rfind(':');
@@ -29,6 +30,11 @@ FileDescriptor dial_tcp(const std::string& address) {
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, ::freeaddrinfo);
   FileDescriptor socket{
       check(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0), "a socket")};
+  const int on = 1;
+  check(::setsockopt(socket.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on), "SO_KEEPALIVE");
+  // Bounds connect(2) too (socket(7)).
+  check(::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &kDialLimit, sizeof kDialLimit),
+        "SO_SNDTIMEO");
   check(::connect(socket.get(), found->ai_addr, found->ai_addrlen),
         "connecting to the agent " + address);
   return socket;
@@ -40,7 +46,8 @@ Agent Agent::start(const AgentStart& setup) {
   auto [ours, theirs] = FileDescriptor::socket_pair();
   const auto log = FileDescriptor::open(setup.log_path, O_WRONLY | O_CREAT | O_APPEND);
   ProcessSetup process;
-  process.arguments = {program_path(), "agent", "--control-fd", std::to_string(kControlNumber)};
+  // Through the kernel's own link, so that a rebuild meanwhile doesn't change what is measured.
+  process.arguments = {"/proc/self/exe", "agent", "--control-fd", std::to_string(kControlNumber)};
   process.descriptors = {{theirs.get(), kControlNumber}, {log.get(), 1}, {log.get(), 2}};
   if (setup.shared_memory != nullptr) {
     process.arguments.insert(process.arguments.end(),
@@ -94,7 +101,8 @@ nlohmann::json Agent::receive(Deadline deadline, InterruptWatch& interrupt) {
     if (ready <= 0 || waits[0].revents == 0) continue;
     std::optional<nlohmann::json> answer;
     try {
-      answer = channel_.receive(deadline);
+      // It has begun to come: a long one may take longer than this look, but not for ever.
+      answer = channel_.receive(after(kMessageLimit));
     } catch (const std::system_error&) {
       // Cut off inside a message: as good as closed.
     }

@@ -66,7 +66,7 @@ ReadOutcome read_region(std::span<const std::byte> memory, const Workload& workl
   RunningDigest digest;
   const uint64_t count = workload.access_count().value_or(std::numeric_limits<uint64_t>::max());
   const Deadline end = workload.for_duration ? after(*workload.for_duration) : Deadline::max();
-  outcome.latencies_ns.reserve(std::min<uint64_t>(count, 1U << 20));
+  outcome.latencies_ns.reserve(std::min<uint64_t>(count, 4U << 20));
   ReadLoop loop{memory, pattern, count, end, digest, outcome};
   outcome.fault = guarded(loop);
   outcome.digest = digest.value();

@@ -66,6 +66,7 @@ class Campaign {
   void adjust_suite();
   void make_plan_and_order();
   void write_plan();
+  std::string question_digest();
   std::string new_directory_name() const;
   Row dimensions(const Cell& cell) const;
   void append_unsupported();
@@ -94,6 +95,7 @@ class Campaign {
   std::unique_ptr<Progress> progress_;
   std::optional<InterruptWatch> interrupt_;
   Deadline start_ = Clock::now();
+  bool cut_by_budget_ = false;
 };
 
 std::string config_digest(const Suite& suite, const RunOptions& options) {
@@ -103,9 +105,21 @@ std::string config_digest(const Suite& suite, const RunOptions& options) {
   return sha256_hex(suite.text + "\n" + changes);
 }
 
+// What a campaign asks and of which bytes: the same when it is resumed, or rows would be mixed.
+std::string Campaign::question_digest() {
+  std::string text = config_digest(suite_, options_);
+  for (const Run& run : order_)
+    text += fmt::format("\n{} {} {} {}", run.block, plan_.cells[run.cell].cell_id, run.rep,
+                        run.is_warmup);
+  for (size_t workload = 0; workload < suite_.workloads.size(); ++workload)
+    text += "\n" + to_hex(expectations_->content(workload));
+  return sha256_hex(text);
+}
+
 void Campaign::begin() {
   suite_ = load_suite(options_.suite, suite_folders());
-  suite_origin_ = suite_.path;
+  suite_origin_ = fs::absolute(suite_.path).string();
+  if (!options_.content.empty()) options_.content = fs::absolute(options_.content).string();
   adjust_suite();
   make_plan_and_order();
   host_ = host_json();
@@ -135,7 +149,8 @@ void Campaign::begin() {
                    {"git_diff_digest", git_.diff_digest},
                    {"config_sha256", config_digest(suite_, options_)},
                    {"host", host_},
-                   {"started_utc", utc_now_iso()}};
+                   {"started_utc", utc_now_iso()},
+                   {"question_sha256", question_digest()}};
   if (options_.time_budget) manifest["time_budget_s"] = seconds(*options_.time_budget);
   // Last: a directory without it is no campaign that could be resumed.
   directory_->write_json("manifest.json", manifest);
@@ -159,6 +174,11 @@ void Campaign::resume() {
   suite_ = parse_suite(directory_->read_file("suite.yaml"), suite_origin_, registered_strategies());
   adjust_suite();
   make_plan_and_order();
+  if (question_digest() != manifest.at("question_sha256"))
+    throw std::invalid_argument(
+        options_.resume +
+        " asked something else: the content, the agents, or what this machine can run has changed "
+        "since, so its rows can't be continued; begin a new campaign");
   host_ = host_json();
   if (host_.at("host_id") != manifest.at("host").at("host_id"))
     throw std::runtime_error(
@@ -183,7 +203,15 @@ void Campaign::adjust_suite() {
 }
 
 void Campaign::make_plan_and_order() {
-  plan_ = make_plan(suite_, this_machine(), options_.filter);
+  Machine machine = this_machine();
+  if (options_.remote)
+    machine.unmet = [here = machine.unmet](const SyncStrategy& strategy, const Options& options) {
+      auto unmet = here(strategy, options);
+      if (strategy.info().can.shares_memory)
+        unmet.push_back("two machines share no memory; leave the agents out to run it here");
+      return unmet;
+    };
+  plan_ = make_plan(suite_, machine, options_.filter);
   order_ = order(plan_, suite_.seed);
   // Only now: what is wrong with the question is said at once, whoever measures meanwhile.
   if (!options_.concurrent) machine_lock_ = MachineLock::wait_for();
@@ -318,7 +346,6 @@ const Calibration* Campaign::calibration_of(size_t link, unsigned block) {
 
 void Campaign::append_run(const Run& run) {
   const Cell& cell = plan_.cells[run.cell];
-  const Calibration* calibration = calibration_of(cell.link, run.block);
   std::string run_id = free_run_id(run);
   Row row = dimensions(cell);
   row.set("block", run.block);
@@ -327,6 +354,15 @@ void Campaign::append_run(const Run& run) {
   row.set("rep", run.rep + 1);
   row.set("is_warmup", run.is_warmup);
   row.set("run_id", run_id);
+  const Calibration* calibration = nullptr;
+  std::string problem;
+  try {
+    calibration = calibration_of(cell.link, run.block);
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const std::exception& failure) {
+    problem = std::string("calibrating the link: ") + failure.what();
+  }
   if (calibration != nullptr) {
     row.set("tcp_cc", calibration->tcp_congestion_control);
     if (calibration->bits_per_second) row.set("rate_meas_Bps", *calibration->bits_per_second / 8);
@@ -345,7 +381,12 @@ void Campaign::append_run(const Run& run) {
                         calibration,
                         copy_rate_,
                         options_.remote ? &*options_.remote : nullptr};
-  run_repetition(setup, *expectations_, *interrupt_, row);
+  if (problem.empty()) {
+    run_repetition(setup, *expectations_, *interrupt_, row);
+  } else {
+    row.set("status", "failed");
+    row.set("status_detail", problem);
+  }
   directory_->append(row);
   progress_->end(
       row.get("status"), row.get("status_detail"),
@@ -384,6 +425,7 @@ int Campaign::run() {
       const Run& run = order_[at];
       const bool new_block = at == 0 || order_[at - 1].block != run.block;
       if (new_block && budget_ends()) {
+        cut_by_budget_ = true;
         progress_->note(
             fmt::format("the time budget ends here: rounds from {} on are left out", run.block));
         break;
@@ -409,7 +451,7 @@ int Campaign::finish(bool interrupted) {
   fmt::print(stderr, "{}\n", summary.empty() ? "no repetition ran" : summary);
   Json manifest = directory_->read_json("manifest.json");
   manifest["ended_utc"] = utc_now_iso();
-  manifest["complete"] = !interrupted;
+  manifest["complete"] = !interrupted && !cut_by_budget_;
   directory_->write_json("manifest.json", manifest);
   if (interrupted)
     fmt::print(
@@ -417,7 +459,7 @@ int Campaign::finish(bool interrupted) {
         "interrupted; every finished repetition is kept. Go on with: memsync run --resume {}\n",
         directory_->path());
   if (options_.json)
-    fmt::print("{}\n", Json{{"counts", counts}, {"complete", !interrupted}}.dump());
+    fmt::print("{}\n", Json{{"counts", counts}, {"complete", manifest["complete"]}}.dump());
   fmt::print("{}\n", directory_->path());
   if (interrupted) return exit_code::kInterrupted;
   const uint64_t total = counts["ok"] + counts["unsupported"];

@@ -20,7 +20,7 @@ struct RunOptions {
   std::optional<Nanoseconds> time_budget;  // no new round begins that would not end within it
   std::optional<RemoteAgents> remote;
   bool concurrent = false;                // don't wait for another campaign of this machine
-  bool json = false;                       // also print the counts as a line of JSON
+  bool json = false;                      // also print the counts as a line of JSON
   std::vector<std::string> command_line;  // as typed, for the manifest
 };
 

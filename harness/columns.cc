@@ -14,9 +14,7 @@ namespace {
 constexpr Column kColumns[] = {
     {"schema_version", "integer", "", "", "version of these columns"},
     {"campaign_id", "string", "", "", "name of the results directory when it was made"},
-    {"run_id", "string", "", "",
-     "unique within the campaign; a repetition that is run again after an interruption gets a new "
-     "one"},
+    {"run_id", "string", "", "", "unique within the campaign: its place in the campaign's order"},
     {"cell_id", "string", "", "", "series/workload/link"},
     {"suite", "string", "", "", "name of the suite"},
     {"block", "integer", "", "",
@@ -66,7 +64,8 @@ constexpr Column kColumns[] = {
     {"log_path", "string", "", "", "what the agents said, within the results directory"},
     {"t_start_utc", "string", "", "", "when the repetition began"},
     {"duration_s", "number", "s", "lower",
-     "from the call of open_destination to the end of the measured work"},
+     "from the call of open_destination to the end of the measured work; update: the sum of its "
+     "sync() calls"},
     {"open_s", "number", "s", "lower", "the call of open_destination, connecting included"},
     {"first_access_s", "number", "s", "lower",
      "from the call of open_destination to the end of the first access"},

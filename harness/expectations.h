@@ -2,12 +2,15 @@
 #pragma once
 
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "harness/application.h"
 #include "harness/suite.h"
+#include "lib/backend/stores.h"
 #include "lib/region/digest.h"
 
 namespace memsync {
@@ -31,6 +34,8 @@ class Expectations {
  private:
   std::vector<std::byte> initial(size_t workload) const;
   const Suite& suite_;
+  std::optional<size_t> region_of_;  // the workload whose initial region is kept
+  std::unique_ptr<MemoryBackend> region_;
   std::map<size_t, Digest> contents_;
   std::map<std::pair<size_t, uint64_t>, Digest> reads_;
   std::map<std::pair<size_t, uint64_t>, Digest> rounds_;

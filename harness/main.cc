@@ -46,7 +46,7 @@ struct CommandLine {
   int control_fd = -1;
   int shared_memory_fd = -1;
   unsigned reps = 0;
-  uint64_t seed = 0;
+  std::string seed;
 };
 
 void declare_run(CLI::App& app, CommandLine& line) {
@@ -114,9 +114,7 @@ void declare_others(CLI::App& app, CommandLine& line) {
 int dispatch(const CLI::App& app, CommandLine& line) {
   const std::string verb = app.get_subcommands().at(0)->get_name();
   if (line.reps != 0) line.run.reps = line.reps;
-  if (app.get_subcommands().at(0)->get_option_no_throw("--seed") != nullptr &&
-      app.get_subcommands().at(0)->count("--seed") != 0)
-    line.run.seed = line.seed;
+  if (!line.seed.empty()) line.run.seed = parse_count(line.seed);
   if (!line.time_budget.empty()) line.run.time_budget = parse_duration(line.time_budget);
   if (line.remote_source.empty() != line.remote_destination.empty())
     throw SuiteError("real machines need both --source-agent and --destination-agent");
@@ -124,6 +122,13 @@ int dispatch(const CLI::App& app, CommandLine& line) {
     line.run.remote = RemoteAgents{line.remote_source, line.remote_destination, line.token};
   if (verb == "run" && line.run.suite.empty() == line.run.resume.empty())
     throw SuiteError("name a suite to run, or --resume DIR, not both: memsync run quick");
+  const bool changed = line.run.reps || line.run.seed || !line.run.out.empty() ||
+                       !line.run.content.empty() || !line.run.filter.empty() ||
+                       line.run.time_budget;
+  if (verb == "run" && !line.run.resume.empty() && changed)
+    throw SuiteError(
+        "a campaign goes on as it began: --resume takes no --reps, --seed, --out, "
+        "--content, --filter or --time-budget");
   if (verb == "agent" && line.control_fd >= 0)
     return run_agent(ControlChannel(FileDescriptor(line.control_fd)), line.shared_memory_fd);
   if (verb == "agent") return listen_as_agent(line.listen, line.token);
@@ -134,6 +139,11 @@ int dispatch(const CLI::App& app, CommandLine& line) {
   if (verb == "calibrate") return calibrate_command(line.profile, line.engine, line.json);
   if (verb == "clean") return clean_command(line.dry_run, line.json);
   return run_campaign(line.run);
+}
+
+// A result that could not be told is no success.
+int told(int code) {
+  return std::fflush(stdout) == 0 ? code : exit_code::kInternal;
 }
 
 // CLI11 says only that a verb is missing; people want to know which they mistyped.
@@ -180,7 +190,7 @@ int parse_and_dispatch(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace memsync;
   try {
-    return parse_and_dispatch(argc, argv);
+    return told(parse_and_dispatch(argc, argv));
   } catch (const SuiteError& error) {
     fmt::print(stderr, "memsync: {}\n", error.what());
     return exit_code::kUsage;

@@ -1,6 +1,7 @@
 #include "harness/registry_json.h"
 
 #include <array>
+#include <set>
 
 #include "approaches/registry.h"
 #include "harness/columns.h"
@@ -105,9 +106,10 @@ Json list_json() {
   json["transports"] = {{{"name", native_transport().name()},
                          {"summary", "lean binary protocol over TCP or UNIX sockets"}}};
   json["attachments"] = Json::array();
+  std::set<std::string_view> attachments;
   for (const SyncStrategy* strategy : all_strategies())
-    if (!strategy->info().attachment.empty())
-      json["attachments"].push_back({{"name", strategy->info().attachment}});
+    if (!strategy->info().attachment.empty()) attachments.insert(strategy->info().attachment);
+  for (const std::string_view name : attachments) json["attachments"].push_back({{"name", name}});
   json["metrics"] = Json::array();
   for (const Column& column : columns())
     if (!column.direction.empty())

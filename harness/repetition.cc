@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "approaches/registry.h"
+#include "harness/environment.h"
 #include "harness/process_meter.h"
 #include "harness/samples.h"
 #include "harness/workload_wire.h"
@@ -46,6 +47,7 @@ class Repetition {
   void run() {
     make_hosts();
     prepare();
+    measure_external_rtt();
     call(*source_, {{"do", "open"}});
     const Json opened = call(*destination_, {{"do", "open"}});
     copy(opened, "open_s", row_, "open_s");
@@ -96,6 +98,14 @@ class Repetition {
     destination_ = start("destination0", link_->destination(), placement.destination);
   }
 
+  void same_version(Agent& agent) {
+    const std::string version = call(agent, {{"do", "hello"}}).value("version", "unknown");
+    if (version != tool_version())
+      throw RepetitionFailure("failed", "the " + agent.name() + "'s agent is memsync " + version +
+                                            ", this is " + tool_version() +
+                                            ": build the same on both machines");
+  }
+
   void prepare() {
     Json request = {{"do", "prepare"},
                     {"approach", approach_.use},
@@ -124,7 +134,6 @@ class Repetition {
   }
 
   void read() {
-    measure_external_rtt();
     const Json result = call(*destination_, {{"do", "read"}});
     const uint64_t accesses = result.at("accesses");
     expect(result.at("digest"), expectations_.read(setup_.cell.workload, accesses),
@@ -145,7 +154,7 @@ class Repetition {
 
   void update() {
     std::vector<uint32_t> syncs;
-    const Deadline start = Clock::now();
+    double sync_s = 0;  // the measured work: neither the writer's time nor the checks belong to it
     if (workload_.writer) call(*source_, {{"do", "write_start"}});
     uint64_t checked = 0;
     for (uint64_t round = 0; round < workload_.rounds; ++round) {
@@ -171,8 +180,8 @@ class Repetition {
     }
     row_.set("accesses", workload_.rounds);
     row_.set("checked_B", checked);
-    row_.set("duration_s", seconds(Clock::now() - start));
-    duration_s_ = seconds(Clock::now() - start);
+    row_.set("duration_s", sync_s);
+    duration_s_ = sync_s;
     set_latencies(summarize_latencies(std::move(syncs)));
   }
 
@@ -192,7 +201,8 @@ class Repetition {
     expect(call(*destination_, {{"do", "digest"}}).at("digest"), verdict.final_digest,
            "the region after the hand-over");
     // Two machines have two clocks; their difference is not known, so there is no blackout to tell.
-    if (verdict.first_correct_ns && setup_.remote == nullptr)
+    const bool wrote = stopped.at("operations").get<uint64_t>() > 0;
+    if (verdict.first_correct_ns && wrote && setup_.remote == nullptr)
       row_.set("blackout_s", static_cast<double>(*verdict.first_correct_ns -
                                                  stopped.at("last_done_ns").get<int64_t>()) *
                                  1e-9);

@@ -77,7 +77,7 @@ Nanoseconds DestinationSide::settle(Deadline deadline) {
   if (local_) return {};
   pager_->pull_everything(deadline, setup_.stop);
   throw_if_lost();
-  memory_->let_go();
+  pager_->finish();
   RegionId next = setup_.region;
   ++next.epoch;
   local_ = std::make_unique<LocalRegion>(*setup_.store, setup_.store.get(), next,

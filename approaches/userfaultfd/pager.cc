@@ -244,6 +244,16 @@ void Pager::let_first_access_pass(Deadline deadline) {
     if (changed_.wait_until(mutex_, limit) == std::cv_status::timeout) return;
 }
 
+// A late duplicate must not be placed into memory that is not registered any more (ENOENT).
+void Pager::finish() {
+  MutexLock placing(placing_);
+  {
+    MutexLock lock(mutex_);
+    ++generation_;
+  }
+  memory_.let_go();
+}
+
 void Pager::pull_everything(Deadline deadline, std::stop_token stop) {
   let_first_access_pass(deadline);
   {

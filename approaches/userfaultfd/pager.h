@@ -49,6 +49,9 @@ class Pager : public CompletionSink {
   // and changes nothing, when bytes have been lost.
   void go_on(Pages pages);
 
+  // Every page is here: lets the memory go, and whatever answer is still on its way is ignored.
+  void finish();
+
   // Returns once no unit is missing or requested: each is present or lost. Throws ETIMEDOUT, or
   // ECANCELED when stopped; it may be called again.
   void pull_everything(Deadline deadline, std::stop_token stop);

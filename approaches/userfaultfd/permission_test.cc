@@ -1,15 +1,14 @@
 // A machine that refuses userfaultfd: one sentence with the next step, not a crash.
+#include <array>
+#include <cstddef>
 #include <gtest/gtest.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <string>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <array>
-#include <cstddef>
-#include <string>
 
 #include "approaches/registry.h"
 #include "lib/os/file_descriptor.h"

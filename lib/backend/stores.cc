@@ -21,11 +21,13 @@ MemoryBackend::MemoryBackend(Mapping mapping) : mapping_(std::move(mapping)) {}
 
 void MemoryBackend::read_at(std::span<std::byte> into, uint64_t offset) {
   check_range(offset, into.size(), size_bytes());
+  if (into.empty()) return;  // memcpy(3) wants pointers even for nothing
   std::memcpy(into.data(), mapping_.bytes().data() + offset, into.size());
 }
 
 void MemoryBackend::write_at(std::span<const std::byte> from, uint64_t offset) {
   check_range(offset, from.size(), size_bytes());
+  if (from.empty()) return;
   std::memcpy(mapping_.bytes().data() + offset, from.data(), from.size());
 }
 

@@ -17,6 +17,8 @@ CASES = {
     "neither suite nor resume": (["run"], 64, "memsync run quick"),
     "both": (["run", "quick", "--resume", "x"], 64, "not both"),
     "zero reps": (["run", "quick", "--reps", "0"], 64, "--reps"),
+    "negative seed": (["run", "quick", "--seed", "-1"], 64, "-1"),
+    "resume with another question": (["run", "--resume", "x", "--reps", "3"], 64, "as it began"),
     "bad budget": (["run", "quick", "--time-budget", "10"], 64, "'10' is no duration"),
     "bad filter": (["run", "quick", "--filter", "link=wlan"], 64, "wlan"),
     "missing content": (["run", "quick", "--content", "/nonexistent"], 64, "/nonexistent"),

@@ -61,6 +61,29 @@ def test_measures_obey_physics(write_suite, tmp_path: Path) -> None:
     assert float(floor["blackout_s"]) < float(rows["userfaultfd/move/fast"]["blackout_s"])
 
 
+def test_small_regions_are_handed_over_every_time(write_suite, tmp_path: Path) -> None:
+    # All of it is asked for twice: by faults and by what settles the rest. A late answer must harm nobody.
+    suite = write_suite(workloads=MOVE.replace("1000003B", "1MiB"), approaches="  - {use: userfaultfd}", reps=12)
+    outcome = memsync("run", suite, "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.stderr
+
+
+def test_a_campaign_is_not_resumed_with_another_content(write_suite, tmp_path: Path) -> None:
+    content = tmp_path / "content"
+    content.write_bytes(b"one" * 5000)
+    assert memsync("run", write_suite(), "--content", content, "--out", tmp_path / "out").code == 0
+    content.write_bytes(b"two" * 5000)
+    outcome = memsync("run", "--resume", tmp_path / "out")
+    assert outcome.code == 64 and "asked something else" in outcome.stderr
+
+
+def test_a_read_for_a_time_is_checked_as_fast_as_it_read(write_suite, tmp_path: Path) -> None:
+    suite = write_suite(workloads=READ.replace("access: sequential", "access: random, for: 1s"), approaches="  - {use: floor}")
+    (row,) = memsync("run", suite, "--out", tmp_path / "out").rows
+    assert row["status"] == "ok" and int(row["checked_B"]) > 1000003 and float(row["duration_s"]) >= 1
+    assert float(row["overhead_s"]) < 20 * float(row["duration_s"])  # it was computed 20 times slower once
+
+
 @pytest.mark.parametrize("size", [1, 4095, 4097, 70001])
 def test_a_file_is_the_region_byte_for_byte_whatever_its_size(write_suite, tmp_path: Path, size: int) -> None:
     content = tmp_path / "content"
