@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "approaches/registry.h"
+#include "harness/dimensions.h"
 #include "harness/environment.h"
 #include "harness/exit_codes.h"
 #include "harness/machine.h"
@@ -68,7 +69,7 @@ class Campaign {
   void write_plan();
   std::string question_digest();
   std::string new_directory_name() const;
-  Row dimensions(const Cell& cell) const;
+  CampaignFacts facts() const;
   void append_unsupported();
   void append_run(const Run& run);
   const Calibration* calibration_of(size_t link, unsigned block);
@@ -232,6 +233,15 @@ void Campaign::write_plan() {
   directory_->write_file("plan.csv", csv);
 }
 
+CampaignFacts Campaign::facts() const {
+  return {.campaign_id = campaign_id_,
+          .engine = options_.remote ? kExternalLink : std::string(engine_name(plan_.engine)),
+          .is_external = options_.remote.has_value(),
+          .config_sha256 = config_digest(suite_, options_),
+          .host = host_,
+          .git = git_};
+}
+
 std::string Campaign::new_directory_name() const {
   const std::string sha = git_.sha.empty() ? "nogit" : git_.sha.substr(0, 7);
   return fmt::format("{}-{}-{}{}-{}", utc_now_compact(), suite_.name, sha,
@@ -239,68 +249,12 @@ std::string Campaign::new_directory_name() const {
                      host_.at("host_id").get<std::string>().substr(0, 8));
 }
 
-std::string cpu_name(const std::optional<unsigned>& cpu) {
-  return cpu ? std::to_string(*cpu) : "any";
-}
-
-Row Campaign::dimensions(const Cell& cell) const {
-  const Workload& workload = suite_.workloads[cell.workload];
-  const ApproachSpec& approach = suite_.approaches[cell.approach];
-  const LinkSpec& link = suite_.links[cell.link];
-  const SyncStrategy* strategy = find_strategy(approach.use);
-  const bool shares = strategy->info().can.shares_memory;
-  Row row;
-  row.set("schema_version", kSchemaVersion);
-  row.set("campaign_id", campaign_id_);
-  row.set("cell_id", cell.cell_id);
-  row.set("suite", suite_.name);
-  row.set("seed", suite_.seed);
-  row.set("approach", approach.use);
-  row.set("series", approach.as);
-  row.set("attachment", std::string(strategy->info().attachment));
-  if (!shares) row.set("transport", std::string(strategy->info().transport));
-  row.set("backend", "memory");
-  row.set("workload", workload.name);
-  row.set("access_pattern", workload.does == WorkloadKind::read ? workload.access.text
-                            : workload.writer                   ? workload.writer->access.text
-                                                                : "");
-  row.set("region_B", workload.region_bytes);
-  row.set("chunk_B", workload.chunk_bytes);
-  row.set("content", workload.content.text);
-  row.set("cold", true);
-  row.set("placement",
-          fmt::format("source={};destination={};link={}", cpu_name(suite_.placement.source),
-                      cpu_name(suite_.placement.destination), cpu_name(suite_.placement.link)));
-  row.set("receivers", workload.receivers);
-  row.set("dirty_ratio", workload.dirty_ratio);
-  if (workload.writer) row.set("write_rate_Bps", workload.writer->bytes_per_second);
-  row.set("options", Options(strategy->info().options, approach.with).canonical());
-  row.set("link", link.name);
-  row.set("link_engine", options_.remote ? kExternalLink : std::string(engine_name(plan_.engine)));
-  if (link.shape.bits_per_second)
-    row.set("rate_cfg_Bps", static_cast<double>(*link.shape.bits_per_second) / 8);
-  if (!options_.remote) {
-    row.set("rtt_cfg_s", seconds(link.shape.rtt));
-    row.set("loss_cfg_ratio", link.shape.loss_ratio);
-    row.set("queue_cfg_B", queue_bytes_of(link.shape));
-  }
-  row.set("t_start_utc", utc_now_iso());
-  row.set("host_id", host_.at("host_id").get<std::string>());
-  row.set("kernel", host_.at("kernel").get<std::string>());
-  row.set("build_id", host_.at("build_id").get<std::string>());
-  row.set("git_sha", git_.sha);
-  row.set("git_dirty", git_.dirty);
-  row.set("config_sha256", config_digest(suite_, options_));
-  row.set("tool_version", tool_version());
-  return row;
-}
-
 // An unsupported combination is a row too, so that nobody takes it for forgotten.
 void Campaign::append_unsupported() {
   for (const Cell& cell : plan_.cells) {
     const std::string run_id = "unsupported." + cell.cell_id;
     if (cell.status != CellStatus::unsupported || done_.contains(run_id)) continue;
-    Row row = dimensions(cell);
+    Row row = dimensions_of(suite_, cell, facts());
     row.set("run_id", run_id);
     for (const char* column : {"block", "order_in_block", "order_global", "rep"})
       row.set(column, 0);
@@ -347,10 +301,10 @@ const Calibration* Campaign::calibration_of(size_t link, unsigned block) {
 void Campaign::append_run(const Run& run) {
   const Cell& cell = plan_.cells[run.cell];
   std::string run_id = free_run_id(run);
-  Row row = dimensions(cell);
-  row.set("block", run.block);
-  row.set("order_in_block", run.order_in_block);
-  row.set("order_global", run.order_global);
+  Row row = dimensions_of(suite_, cell, facts());
+  row.set("block", run.block + 1);
+  row.set("order_in_block", run.order_in_block + 1);
+  row.set("order_global", run.order_global + 1);
   row.set("rep", run.rep + 1);
   row.set("is_warmup", run.is_warmup);
   row.set("run_id", run_id);

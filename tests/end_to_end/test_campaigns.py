@@ -255,3 +255,29 @@ def test_without_privilege_the_run_ends_with_unsupported_rows(write_suite, tmp_p
         assert all(row["status"] == "unsupported" and row["status_detail"] for row in far)
     if done.returncode == 0:
         assert any(row["status"] == "ok" for row in rows if row["link"] == "local")
+
+
+def test_two_listening_agents_are_two_machines(write_suite, tmp_path: Path) -> None:
+    agents = [
+        subprocess.Popen([MEMSYNC, "agent", "--listen", f"127.0.0.1:{port}", "--token", "secret"], stdout=subprocess.PIPE, text=True)
+        for port in (27701, 27702)
+    ]
+    try:
+        for agent in agents:
+            assert "agent listens" in agent.stdout.readline()
+        flags = ["--source-agent", "127.0.0.1:27701", "--destination-agent", "127.0.0.1:27702", "--agent-token"]
+        suite = write_suite(workloads="\n".join([READ, MOVE]), links="\n".join([LOCAL, FAST]))
+        outcome = memsync("run", suite, *flags, "secret", "--out", tmp_path / "out")
+        rows = by_cell(outcome.rows)
+        assert outcome.code == 0, outcome.stderr
+        assert {row["link"] for row in rows.values()} == {"external"}
+        assert rows["userfaultfd/scan/external"]["status"] == rows["userfaultfd/move/external"]["status"] == "ok"
+        assert float(rows["tcp_copy/scan/external"]["rtt_p50_meas_s"]) > 0
+        assert rows["userfaultfd/move/external"]["blackout_s"] == ""  # two clocks
+        assert rows["floor/scan/external"]["status"] == "unsupported"
+        refused = memsync("run", suite, *flags, "wrong", "--out", tmp_path / "refused")
+        assert refused.code == 4 and any("refused the token" in row["status_detail"] for row in refused.rows)
+    finally:
+        for agent in agents:
+            agent.kill()
+            agent.wait()
