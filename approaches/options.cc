@@ -75,7 +75,7 @@ Nanoseconds Options::duration(std::string_view name) const {
 std::string Options::canonical() const {
   std::string result;
   for (const auto& [name, value] : given_)
-    result += (result.empty() ? "" : ";") + name + "=" + value;
+    result.append(result.empty() ? "" : ";").append(name).append("=").append(value);
   return result;
 }
 

@@ -108,7 +108,7 @@ nlohmann::json Agent::receive(Deadline deadline, InterruptWatch& interrupt) {
     }
     if (!answer) {
       if (process_) process_->wait_until(after(std::chrono::seconds(5)));
-      if (auto failure = ended()) throw *failure;
+      if (auto failure = ended()) throw RepetitionFailure(*failure);
       throw RepetitionFailure("crashed", "the " + name_ + "'s agent closed its line");
     }
     if (!answer->value("ok", false))

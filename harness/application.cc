@@ -142,7 +142,7 @@ ScheduledApplication::~ScheduledApplication() {
 
 void ScheduledApplication::resume() {
   {
-    MutexLock lock(mutex_);
+    const MutexLock lock(mutex_);
     wanted_ = true;
   }
   changed_.notify_all();
@@ -157,12 +157,12 @@ void ScheduledApplication::suspend() {
 }
 
 AccessFault ScheduledApplication::fault() const noexcept {
-  MutexLock lock(mutex_);
+  const MutexLock lock(mutex_);
   return fault_;
 }
 
 bool ScheduledApplication::wait_until_due(const std::stop_token& stop, Deadline due) {
-  MutexLock lock(mutex_);
+  const MutexLock lock(mutex_);
   while (!stop.stop_requested()) {
     if (!wanted_) {
       parked_ = true;
@@ -189,7 +189,7 @@ void ScheduledApplication::run(const std::stop_token& stop) {
     if (!wait_until_due(stop, start + operation.due)) return;
     auto work = [&] { perform(operation, start + operation.due); };
     if (const AccessFault fault = guarded(work)) {
-      MutexLock lock(mutex_);
+      const MutexLock lock(mutex_);
       fault_ = fault;
       parked_ = true;
       changed_.notify_all();

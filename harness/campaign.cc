@@ -300,7 +300,7 @@ const Calibration* Campaign::calibration_of(size_t link, unsigned block) {
 
 void Campaign::append_run(const Run& run) {
   const Cell& cell = plan_.cells[run.cell];
-  std::string run_id = free_run_id(run);
+  const std::string run_id = free_run_id(run);
   Row row = dimensions_of(suite_, cell, facts());
   row.set("block", run.block + 1);
   row.set("order_in_block", run.order_in_block + 1);
@@ -326,15 +326,15 @@ void Campaign::append_run(const Run& run) {
   }
   progress_->begin(
       fmt::format("{} {} {}", cell.cell_id, run.is_warmup ? "warm-up" : "repetition", run.rep + 1));
-  RepetitionSetup setup{suite_,
-                        cell,
-                        campaign_id_,
-                        run_id,
-                        directory_->file("logs"),
-                        plan_.engine,
-                        calibration,
-                        copy_rate_,
-                        options_.remote ? &*options_.remote : nullptr};
+  const RepetitionSetup setup{suite_,
+                              cell,
+                              campaign_id_,
+                              run_id,
+                              directory_->file("logs"),
+                              plan_.engine,
+                              calibration,
+                              copy_rate_,
+                              options_.remote ? &*options_.remote : nullptr};
   if (problem.empty()) {
     run_repetition(setup, *expectations_, *interrupt_, row);
   } else {

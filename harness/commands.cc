@@ -231,6 +231,7 @@ int results_command(const std::string& verb, const std::vector<std::string>& arg
   std::vector<std::string> words = {python, "-m", "memsync_results", verb};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   const char* known = std::getenv("PYTHONPATH");

@@ -31,7 +31,7 @@ std::string read_text(const std::string& path) {
   return text;
 }
 
-std::string trimmed(std::string text) {
+std::string trimmed(const std::string& text) {
   const size_t start = text.find_first_not_of(" \t:");
   return start == std::string::npos ? "" : text.substr(start);
 }

@@ -1,6 +1,7 @@
 #include "harness/progress.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -10,7 +11,7 @@ namespace memsync {
 namespace {
 
 std::string minutes_and_seconds(double seconds_left) {
-  const auto whole = static_cast<int64_t>(seconds_left + 0.5);
+  const auto whole = std::llround(seconds_left);
   if (whole < 90) return fmt::format("{} s", whole);
   if (whole < 5400) return fmt::format("{}:{:02} min", whole / 60, whole % 60);
   return fmt::format("{}:{:02} h", whole / 3600, whole / 60 % 60);

@@ -311,7 +311,7 @@ class Repetition {
     while (Clock::now() < end) {
       interrupt_.check();
       if (link_) link_->check_alive();
-      if (auto failure = source_->ended()) throw *failure;
+      if (auto failure = source_->ended()) throw RepetitionFailure(*failure);
       if (Clock::now() >= deadline_)
         throw RepetitionFailure("timeout", "the time ended before the hand-over");
       sleep_until_deadline(std::min(end, after(std::chrono::milliseconds(20))));
@@ -334,7 +334,7 @@ class Repetition {
         RepetitionFailure both("crashed", std::string(death->what()) + "; " + failure.what());
         both.exit_code = death->exit_code;
         both.signal = death->signal;
-        throw both;
+        throw RepetitionFailure(both);
       }
       throw;
     }

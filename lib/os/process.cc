@@ -32,7 +32,7 @@ std::string find_program(const std::string& program) {
   if (program.find('/') != std::string::npos) return program;
   const char* path = std::getenv("PATH");
   // The system's own directories last: tools such as ip live there and users' PATHs lack them.
-  std::string folders = std::string(path != nullptr ? path : "") + ":/usr/sbin:/sbin:/usr/bin:/bin";
+  const std::string folders = std::string(path != nullptr ? path : "") + ":/usr/sbin:/sbin:/usr/bin:/bin";
   for (size_t start = 0; start < folders.size();) {
     const size_t colon = std::min(folders.find(':', start), folders.size());
     const std::string candidate = folders.substr(start, colon - start) + "/" + program;
@@ -44,6 +44,7 @@ std::string find_program(const std::string& program) {
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> result;
+  result.reserve(texts.size() + 1);
   for (auto& text : texts) result.push_back(text.data());
   result.push_back(nullptr);
   return result;
@@ -82,7 +83,7 @@ void become(const ProcessSetup& setup, const char* program, char** argv, char** 
 
 std::string process_identity(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
   // The name in parentheses may hold spaces; the start time is the 20th field after it (proc(5)).
   const size_t name_end = text.rfind(')');
   if (name_end == std::string::npos) return "";
@@ -117,7 +118,7 @@ Process Process::start(const ProcessSetup& setup) {
 
   int failure_pipe[2];  // closes on a successful exec; carries errno otherwise
   check(::pipe2(failure_pipe, O_CLOEXEC), "pipe");
-  FileDescriptor read_end{failure_pipe[0]};
+  const FileDescriptor read_end{failure_pipe[0]};
   FileDescriptor write_end{failure_pipe[1]};
   const pid_t parent = ::getpid();
   const pid_t pid = check(::fork(), "fork for " + program);
@@ -144,7 +145,7 @@ Process Process::start(const ProcessSetup& setup) {
 Process::Process(Process&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)),
       pidfd_(std::move(other.pidfd_)),
-      end_(std::move(other.end_)) {}
+      end_(other.end_) {}
 
 Process& Process::operator=(Process&& other) noexcept {
   std::swap(pid_, other.pid_);
