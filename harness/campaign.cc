@@ -175,7 +175,7 @@ void Campaign::resume() {
   suite_ = parse_suite(directory_->read_file("suite.yaml"), suite_origin_, registered_strategies());
   adjust_suite();
   make_plan_and_order();
-  if (question_digest() != manifest.at("question_sha256"))
+  if (question_digest() != manifest.at("question_sha256").get<std::string>())
     throw std::invalid_argument(
         options_.resume +
         " asked something else: the content, the agents, or what this machine can run has changed "
@@ -410,8 +410,9 @@ int Campaign::finish(bool interrupted) {
   if (interrupted)
     fmt::print(
         stderr,
-        "interrupted; every finished repetition is kept. Go on with: memsync run --resume {}\n",
-        directory_->path());
+        "interrupted; every finished repetition is kept. Go on with: {} run --resume {}{}\n",
+        options_.command_line.empty() ? "memsync" : options_.command_line[0], directory_->path(),
+        options_.remote ? " and the same --source-agent, --destination-agent, --agent-token" : "");
   if (options_.json)
     fmt::print("{}\n", Json{{"counts", counts}, {"complete", manifest["complete"]}}.dump());
   fmt::print("{}\n", directory_->path());
