@@ -13,6 +13,7 @@
 #include "harness/environment.h"
 #include "harness/exit_codes.h"
 #include "harness/guarded_access.h"
+#include "lib/os/awake_cpus.h"
 #include "lib/os/error.h"
 #include "lib/os/process.h"
 
@@ -91,6 +92,7 @@ void serve_connection(FileDescriptor connection, const std::string& token) {
 
 int run_agent(ControlChannel channel, int shared_memory) {
   install_fault_guard();
+  const AwakeCpus awake;
   AgentSession session(shared_memory);
   while (true) {
     auto request = channel.receive(after(kIdleLimit));

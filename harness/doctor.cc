@@ -10,6 +10,7 @@
 #include "harness/environment.h"
 #include "harness/machine.h"
 #include "harness/process_meter.h"
+#include "lib/os/awake_cpus.h"
 #include "lib/os/process.h"
 #include "lib/region/quantity.h"
 #include "netem/link.h"
@@ -126,6 +127,16 @@ Json examine_governor() {
                    steady ? "" : "cpupower frequency-set -g performance");
 }
 
+Json examine_cpu_sleep() {
+  const std::string problem = AwakeCpus().problem();
+  return check_row("cpu sleep", problem.empty() ? "ok" : "limited",
+                   problem.empty() ? "idle CPUs are kept awake while something is measured"
+                                   : "idle CPUs can't be kept awake, which adds up to 0.1 ms to "
+                                     "each wake-up: " +
+                                         problem,
+                   problem.empty() ? "" : "run as root, on a kernel with that device");
+}
+
 Json examine_tool(const std::string& tool, const std::string& package,
                   const std::string& needed_by) {
   const auto found = run_tool({"sh", "-c", "PATH=$PATH:/usr/sbin:/sbin command -v " + tool});
@@ -160,6 +171,7 @@ Json examine_machine() {
   checks.push_back(examine_load());
   checks.push_back(examine_clock());
   checks.push_back(examine_governor());
+  checks.push_back(examine_cpu_sleep());
   checks.push_back(examine_python());
   return {{"ok", any_engine && any_approach}, {"checks", checks}};
 }

@@ -15,6 +15,7 @@
 
 #include "harness/process_meter.h"
 #include "lib/backend/stores.h"
+#include "lib/os/awake_cpus.h"
 #include "lib/os/clock.h"
 #include "lib/os/mapping.h"
 #include "lib/os/process.h"
@@ -107,6 +108,7 @@ nlohmann::json audit_host(const std::string& results_folder) {
   audit["clock_source"] =
       read_text("/sys/devices/system/clocksource/clocksource0/current_clocksource");
   audit["governor"] = read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+  audit["cpus_kept_awake"] = AwakeCpus().problem().empty();
   audit["transparent_hugepages"] = read_text("/sys/kernel/mm/transparent_hugepage/enabled");
   audit["distribution"] = trimmed(proc_value("/etc/os-release", "PRETTY_NAME="));
   for (const char* name : {"net/ipv4/tcp_congestion_control", "net/ipv4/tcp_rmem",

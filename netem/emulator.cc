@@ -174,9 +174,10 @@ void Emulator::wait(std::optional<Nanoseconds> due) {
   pollfd ends[3] = {{setup_.source.get(), POLLIN, 0},
                     {setup_.destination.get(), POLLIN, 0},
                     {setup_.control.get(), POLLIN, 0}};
+  naps_.awake_until(Clock::now());
   if (::ppoll(ends, 3, unbounded ? nullptr : &left, nullptr) < 0 && errno != EINTR)
     throw_errno("waiting for packets");
-  naps_.rested(Clock::now());
+  naps_.slept_until(Clock::now());
 }
 
 void Emulator::run() {

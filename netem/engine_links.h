@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "lib/os/awake_cpus.h"
 #include "netem/link.h"
 #include "netem/root_queue.h"
 #include "netem/topology.h"
@@ -36,6 +37,7 @@ class TopologyLink : public Link {
 
  private:
   const LinkSetup setup_;
+  const AwakeCpus awake_;  // a sleeping CPU would be a part of the line
   const Topology topology_;
   RootQueue from_source_;  // of the hosts' devices,
   RootQueue from_destination_;

@@ -2,6 +2,7 @@
 // because the hosts on this machine are busy.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 
 #include "lib/os/clock.h"
@@ -20,20 +21,33 @@ void take_precedence(Precedence precedence) noexcept;
 // Runs `work` with precedence in a thread of its own, and waits; rethrows what it throws.
 void in_precedence(Precedence precedence, const std::function<void()>& work);
 
-// Who spins in real time rests now and then, so that a kernel thread of its CPU can have it.
+// Real-time threads may have 95 % of a CPU (kernel: sched_rt_runtime_us, since 6.12 the fair
+// server); who takes more is stopped for up to 50 ms at once, a second after it began. So a thread
+// that spins rests for a little more than that share itself, 0.1 ms at a time.
 class Naps {
  public:
-  // Call often. Sleeps for about 50 us when the last rest is more than 3 ms ago.
+  // Tell it often that the thread has been awake; sleeps when a rest is due.
   void nap_when_due(Clock::time_point now) noexcept {
-    if (now - rested_ < kAwake) return;
-    sleep_until_deadline(now + std::chrono::microseconds(20));
-    rested_ = Clock::now();
+    awake_until(now);
+    if (owed_ < kNap) return;
+    sleep_until_deadline(now + kNap);
+    slept_until(Clock::now());
   }
-  void rested(Clock::time_point now) noexcept { rested_ = now; }
+  // What the thread has done since the last call of one of the three.
+  void awake_until(Clock::time_point now) noexcept {
+    owed_ += (now - settled_) / kShare;
+    settled_ = now;
+  }
+  void slept_until(Clock::time_point now) noexcept {
+    owed_ = std::max(Nanoseconds::zero(), owed_ - (now - settled_));
+    settled_ = now;
+  }
 
  private:
-  static constexpr auto kAwake = std::chrono::milliseconds(3);
-  Clock::time_point rested_ = Clock::now();
+  static constexpr Nanoseconds kNap = std::chrono::microseconds(100);
+  static constexpr int kShare = 16;
+  Nanoseconds owed_{};  // sleep
+  Clock::time_point settled_ = Clock::now();
 };
 
 }  // namespace memsync
