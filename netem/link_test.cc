@@ -131,6 +131,9 @@ struct Case {
   const char* name;
   LinkShape shape;
 };
+void PrintTo(const Case& shape_case, std::ostream* out) {
+  *out << shape_case.name;
+}
 
 class CalibratedShape : public testing::TestWithParam<std::tuple<LinkEngine, Case>> {};
 
@@ -195,9 +198,11 @@ TEST_P(EachShaper, ThatIsNotWhatItClaimsIsFoundOutInEveryRespect) {
   MislabelledLink claimed(
       *link, {.bits_per_second = 95'000'000, .rtt = milliseconds(9), .loss_ratio = 0.2});
   const std::string problem = calibrate(claimed).problem;
-  EXPECT_THAT(problem, testing::HasSubstr("the median RTT is 10 ms instead of 9 ms"));
-  EXPECT_THAT(problem, testing::HasSubstr("the rate source to destination is 100 Mbit/s"));
-  EXPECT_THAT(problem, testing::HasSubstr("the rate destination to source is 100 Mbit/s"));
+  EXPECT_THAT(problem, testing::ContainsRegex("the median RTT is 10[.0-9]* ms instead of 9 ms"));
+  EXPECT_THAT(problem, testing::ContainsRegex("the rate source to destination is [.0-9]+ Mbit/s "
+                                              "instead of 95 Mbit/s"));
+  EXPECT_THAT(problem, testing::ContainsRegex("the rate destination to source is [.0-9]+ Mbit/s "
+                                              "instead of 95 Mbit/s"));
   EXPECT_THAT(problem, testing::HasSubstr("the loss is"));
 }
 

@@ -3,12 +3,18 @@
 
 #include <cstdint>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
 #include "netem/link.h"
 
 namespace memsync {
+
+// How GoogleTest names a parameter.
+inline void PrintTo(LinkEngine engine, std::ostream* out) {
+  *out << engine_name(engine);
+}
 
 enum class Direction : uint8_t { forth, back };
 

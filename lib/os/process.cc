@@ -32,7 +32,8 @@ std::string find_program(const std::string& program) {
   if (program.find('/') != std::string::npos) return program;
   const char* path = std::getenv("PATH");
   // The system's own directories last: tools such as ip live there and users' PATHs lack them.
-  const std::string folders = std::string(path != nullptr ? path : "") + ":/usr/sbin:/sbin:/usr/bin:/bin";
+  const std::string folders =
+      std::string(path != nullptr ? path : "") + ":/usr/sbin:/sbin:/usr/bin:/bin";
   for (size_t start = 0; start < folders.size();) {
     const size_t colon = std::min(folders.find(':', start), folders.size());
     const std::string candidate = folders.substr(start, colon - start) + "/" + program;
@@ -143,9 +144,7 @@ Process Process::start(const ProcessSetup& setup) {
 }
 
 Process::Process(Process&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)),
-      pidfd_(std::move(other.pidfd_)),
-      end_(other.end_) {}
+    : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)), end_(other.end_) {}
 
 Process& Process::operator=(Process&& other) noexcept {
   std::swap(pid_, other.pid_);
