@@ -96,7 +96,7 @@ class Campaign {
   std::unique_ptr<Progress> progress_;
   std::optional<InterruptWatch> interrupt_;
   Deadline start_ = Clock::now();
-  bool cut_by_budget_ = false;
+  bool cut_short_ = false;  // by the time budget or the number of rounds
 };
 
 std::string config_digest(const Suite& suite, const RunOptions& options) {
@@ -375,16 +375,20 @@ int Campaign::run() {
   bool interrupted = false;
   try {
     append_unsupported();
-    for (size_t at = 0; at < order_.size(); ++at) {
-      const Run& run = order_[at];
-      const bool new_block = at == 0 || order_[at - 1].block != run.block;
-      if (new_block && budget_ends()) {
-        cut_by_budget_ = true;
-        progress_->note(
-            fmt::format("the time budget ends here: rounds from {} on are left out", run.block));
-        break;
-      }
+    for (const Run& run : order_) {
       if (done_.contains(free_run_id(run))) continue;
+      if (!block_seconds_.contains(run.block)) {  // a round begins, or goes on where it was left
+        if (options_.rounds && block_seconds_.size() == *options_.rounds) {
+          cut_short_ = true;
+          break;
+        }
+        if (budget_ends()) {
+          cut_short_ = true;
+          progress_->note(
+              fmt::format("the time budget ends here: rounds from {} on are left out", run.block));
+          break;
+        }
+      }
       const Deadline before = Clock::now();
       append_run(run);
       block_seconds_[run.block] += seconds(Clock::now() - before);
@@ -405,7 +409,7 @@ int Campaign::finish(bool interrupted) {
   fmt::print(stderr, "{}\n", summary.empty() ? "no repetition ran" : summary);
   Json manifest = directory_->read_json("manifest.json");
   manifest["ended_utc"] = utc_now_iso();
-  manifest["complete"] = !interrupted && !cut_by_budget_;
+  manifest["complete"] = !interrupted && !cut_short_;
   directory_->write_json("manifest.json", manifest);
   if (interrupted)
     fmt::print(

@@ -18,6 +18,7 @@ struct RunOptions {
   std::string filter;
   std::optional<uint64_t> seed;
   std::optional<Nanoseconds> time_budget;  // no new round begins that would not end within it
+  std::optional<unsigned> rounds;  // stop after so many more; --resume goes on with the next
   std::optional<RemoteAgents> remote;
   bool concurrent = false;                // don't wait for another campaign of this machine
   bool json = false;                      // also print the counts as a line of JSON

@@ -45,7 +45,7 @@ struct CommandLine {
                                time_budget;
   int control_fd = -1;
   int shared_memory_fd = -1;
-  unsigned reps = 0;
+  unsigned reps = 0, rounds = 0;
   std::string seed;
 };
 
@@ -62,6 +62,9 @@ void declare_run(CLI::App& app, CommandLine& line) {
                   "seed of content, accesses and order instead of the suite's");
   run->add_option("--time-budget", line.time_budget,
                   "begin no round that would not end within, e.g. 10min");
+  run->add_option("--rounds", line.rounds,
+                  "stop after so many more rounds of all cells; --resume goes on")
+      ->check(CLI::Range(1U, 1'000'000U));
   run->add_option("--source-agent", line.remote_source,
                   "HOST:PORT of `memsync agent --listen` on the source machine");
   run->add_option("--destination-agent", line.remote_destination,
@@ -115,6 +118,7 @@ int dispatch(const CLI::App& app, CommandLine& line) {
   const std::string verb = app.get_subcommands().at(0)->get_name();
   if (line.reps != 0) line.run.reps = line.reps;
   if (!line.seed.empty()) line.run.seed = parse_count(line.seed);
+  if (line.rounds > 0) line.run.rounds = line.rounds;
   if (!line.time_budget.empty()) line.run.time_budget = parse_duration(line.time_budget);
   if (line.remote_source.empty() != line.remote_destination.empty())
     throw SuiteError("real machines need both --source-agent and --destination-agent");
