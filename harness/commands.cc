@@ -236,6 +236,7 @@ int results_command(const std::string& verb, const std::vector<std::string>& arg
   argv.push_back(nullptr);
   const char* known = std::getenv("PYTHONPATH");
   ::setenv("PYTHONPATH", (scripts + (known != nullptr ? ":" + std::string(known) : "")).c_str(), 1);
+  ::setenv("MEMSYNC_PROGRAM", program_path().c_str(), 1);  // for verbs that run campaigns
   ::execv(python.c_str(), argv.data());
   throw_errno("starting " + python);
 }

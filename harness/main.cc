@@ -35,6 +35,10 @@ constexpr const char* kFooter =
 constexpr const char* kResultVerbs[][2] = {
     {"plot", "draw the figures of a results directory"},
     {"report", "write report.html of a results directory"},
+    {"compare", "say what changed from one campaign to another"},
+    {"gate", "decide whether a campaign may pass, against a baseline"},
+    {"ab", "compare two revisions of this repository, taking turns round by round"},
+    {"verify", "check that a results directory is whole and unchanged"},
 };
 
 struct CommandLine {

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from memsync_results.captions import how_to_read, limits_named, missing_results, sentence_list
-from memsync_results.cells import Cell, Measure
+from memsync_results.cells import Cell
+from memsync_results.measures import Measure
 from memsync_results.drawing import (
     DASHED, INK, Drawing, absence, draw_interval, draw_legend, format_axis, link_label, scale_axis,
     workload_label,

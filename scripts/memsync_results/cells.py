@@ -11,50 +11,9 @@ import pandas as pd
 
 from memsync_results.load import Campaign, Link, Series, Workload
 from memsync_results.statistics import MedianInterval, median_interval
-from memsync_results.units import unit_of
 
 # The first of these that a cell's rows show is the cell's status.
 SEVERITY = ("corrupt", "crashed", "timeout", "failed", "invalid", "interrupted", "unsupported")
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A column of runs.csv that results are judged by."""
-
-    column: str
-    title: str
-    better: str  # "higher" or "lower"
-
-    @property
-    def unit(self) -> str:
-        return unit_of(self.column)
-
-
-THROUGHPUT = Measure("throughput_Bps", "throughput", "higher")
-FIRST_ACCESS = Measure("first_access_s", "first access", "lower")
-BLACKOUT = Measure("blackout_s", "blackout", "lower")
-SETTLE = Measure("settle_s", "settle", "lower")
-PHASES = ("suspend_s", "collect_s", "transfer_s", "resume_s")  # contiguous, in this order
-
-# What the tables show for each kind of workload; a column without values is left out.
-SHOWN: dict[str, tuple[Measure, ...]] = {
-    "read": (
-        THROUGHPUT, FIRST_ACCESS, Measure("latency_p99_s", "access p99", "lower"),
-        Measure("full_s", "full", "lower"),
-    ),
-    "update": (
-        Measure("full_s", "full", "lower"), Measure("durable_s", "durable", "lower"), THROUGHPUT,
-    ),
-    "handover": (BLACKOUT, SETTLE, FIRST_ACCESS),
-}
-# Beside every workload's measures, so that no speed is shown without its price.
-COSTS = (
-    Measure("payload_B", "payload", "lower"),
-    Measure("wire_tx_B", "wire src→dst", "lower"),
-    Measure("wire_rx_B", "wire dst→src", "lower"),
-    Measure("cpu_src_s", "CPU src", "lower"),
-    Measure("cpu_dst_s", "CPU dst", "lower"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +30,8 @@ class Cell:
     planned: int  # repetitions, warm-ups not counted
     counts: dict[str, int]  # status -> repetitions, warm-ups not counted
     ok_rows: pd.DataFrame  # status ok, no warm-ups
+    _by_block: dict[tuple[str, bool], tuple[np.ndarray, np.ndarray]] = field(
+        default_factory=dict, repr=False)
     _intervals: dict[str, MedianInterval | None] = field(default_factory=dict, repr=False)
 
     @property
@@ -80,6 +41,17 @@ class Cell:
     def samples(self, column: str) -> np.ndarray:
         """The measured values of a column: (n,) in the column's unit, n <= ok_count."""
         return self.ok_rows[column].dropna().to_numpy(dtype=float)
+
+    def by_block(self, column: str, keep_noisy: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """The blocks in which a column was measured, and its values there: (n,) and (n,)."""
+        key = (column, keep_noisy)
+        if key not in self._by_block:
+            values = self.ok_rows[column].to_numpy(dtype=float)
+            kept = ~np.isnan(values)
+            if not keep_noisy:
+                kept &= self.ok_rows["noisy"].to_numpy(dtype=float) != 1
+            self._by_block[key] = self.ok_rows["block"].to_numpy(dtype=float)[kept], values[kept]
+        return self._by_block[key]
 
     def interval(self, column: str) -> MedianInterval | None:
         """The column's median and interval; computed once, for figures and tables alike."""

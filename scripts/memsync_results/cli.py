@@ -1,7 +1,6 @@
 """The command line: which verb, which exit code, and never a traceback in a user's face."""
 
 import argparse
-import json
 import os
 import sys
 import traceback
@@ -9,10 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from memsync_results import verbs
 from memsync_results.exits import Exit, Refusal
-
-# The verbs import what they need when they run: pandas and matplotlib take a second, which
-# --help shouldn't cost, and an interrupt within it must end as Exit.INTERRUPTED as well.
 
 
 class _Parser(argparse.ArgumentParser):
@@ -44,86 +41,109 @@ def main(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> Exit:
     parser = _Parser(prog="memsync", description="Verbs that read a results directory.",
                      epilog="example: memsync report results/reference-quick")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    _add_verb(verbs, "plot", _plot, "draw the figures of a campaign",
-              "memsync plot results/reference-quick --figure throughput",
-              "Writes SVG, PDF and the plotted numbers as CSV.")
-    _add_verb(verbs, "report", _report, "draw the figures and write report.html and report.md",
-              "memsync report results/reference-quick",
-              "The page needs no network. The last line printed is its path.")
+    known = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
+    for add in (_add_plot, _add_report, _add_compare, _add_gate, _add_ab, _add_verify):
+        add(known)
     options = parser.parse_args(arguments)
     return options.call(options)
 
 
-def _add_verb(
-    verbs: Any, name: str, call: Callable[[argparse.Namespace], Exit], summary: str,
-    example: str, more: str,
-) -> None:
-    verb = verbs.add_parser(
+def _add_verb(known: Any, name: str, call: Callable[[argparse.Namespace], Exit], summary: str,
+              more: str, example: str) -> argparse.ArgumentParser:
+    verb = known.add_parser(
         name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {more}",
         epilog=f"example: {example}",
     )
-    verb.add_argument("results", metavar="RESULTS", type=Path, help="a directory that run wrote")
-    if name == "plot":
-        verb.add_argument("--out", metavar="DIR", type=Path, help="default: RESULTS/figures")
-        verb.add_argument("--figure", metavar="NAME", action="append",
-                          help="only this figure; may be repeated")
     verb.add_argument("--json", action="store_true", help="one JSON document on stdout")
     verb.set_defaults(call=call)
+    return verb
 
 
-def _plot(options: argparse.Namespace) -> Exit:
-    from memsync_results import figures
-    from memsync_results.cells import cells_of
-    from memsync_results.load import load_campaign
-
-    for name in options.figure or []:
-        if name not in figures.FIGURES:
-            raise Refusal(Exit.USAGE, f"no figure {name}; there are {', '.join(figures.FIGURES)}")
-    campaign = load_campaign(options.results)
-    _warn(campaign.warnings)
-    cells = cells_of(campaign)
-    if not any(cell.ok_count for cell in cells):
-        raise Refusal(Exit.INCOMPLETE, f"{options.results}: no repetition ended ok, so there is "
-                      "nothing to draw; memsync report lists the reasons")
-    drawn = figures.draw_all(cells, options.out or options.results / "figures", options.figure)
-    if not drawn:
-        raise Refusal(Exit.INCOMPLETE, f"{options.results}: no cell holds what was to be drawn")
-    if options.json:
-        print(json.dumps({
-            "results": str(options.results),
-            "warnings": campaign.warnings,
-            "figures": [
-                {"name": drawing.name, "title": drawing.title, "caption": drawing.caption,
-                 "svg": str(files.svg), "pdf": str(files.pdf), "csv": str(files.csv)}
-                for drawing, files in drawn
-            ],
-        }, indent=1))
-    else:
-        for _, files in drawn:
-            print(files.svg, files.pdf, files.csv)
-    return Exit.OK
+def _add_plot(known: Any) -> None:
+    verb = _add_verb(known, "plot", verbs.plot, "draw the figures of a campaign",
+                     "Writes SVG, PDF and the plotted numbers as CSV.",
+                     "memsync plot results/reference-quick --figure throughput")
+    _results(verb)
+    verb.add_argument("--out", metavar="DIR", type=Path, help="default: RESULTS/figures")
+    verb.add_argument("--figure", metavar="NAME", action="append",
+                      help="only this figure; may be repeated")
 
 
-def _report(options: argparse.Namespace) -> Exit:
-    from memsync_results.report import write_report
-
-    report = write_report(options.results)
-    _warn(report.warnings)
-    if options.json:
-        print(json.dumps(report.summary(), indent=1))
-    else:
-        print(report.headline)
-        print(report.html)
-    if not report.ok_repetitions:
-        raise Refusal(Exit.INCOMPLETE, f"{options.results}: no repetition ended ok; the report "
-                      "lists the reasons")
-    return Exit.OK
+def _add_report(known: Any) -> None:
+    verb = _add_verb(known, "report", verbs.report,
+                     "draw the figures and write report.html and report.md",
+                     "The page needs no network. The last line printed is its path.",
+                     "memsync report results/reference-quick")
+    _results(verb)
+    verb.add_argument("--baseline", metavar="DIR", type=Path,
+                      help="a campaign of the same suite; verdicts against it come first")
+    _policy(verb)
 
 
-def _warn(warnings: list[str]) -> None:
-    for warning in warnings:
-        print(f"memsync: warning: {warning}", file=sys.stderr)
+def _add_compare(known: Any) -> None:
+    verb = _add_verb(known, "compare", verbs.compare, "say what changed from one campaign to another",
+                     "Both ran the same suite on the same machine. Exit code 1: something is worse by "
+                     "more than the tolerance, 3: it can't be told, 4: a cell has no result.",
+                     "memsync compare results/before results/after --delta 5%")
+    verb.add_argument("base", metavar="A", type=Path, help="a directory that run wrote")
+    verb.add_argument("results", metavar="B", type=Path, help="a later one")
+    verb.add_argument("--delta", metavar="SHARE", help="what is too little to matter, of every "
+                      "measure; default: the shipped policy")
+
+
+def _add_gate(known: Any) -> None:
+    verb = _add_verb(known, "gate", verbs.gate, "decide whether a campaign may pass",
+                     "Writes verdicts.json, junit.xml and gate.md into RESULTS. Exit code 0: nothing "
+                     "became worse, 1: a regression or wrong bytes, 3: it can't be told or the "
+                     "controls failed, 4: missing or failed cells, or nothing to compare with.",
+                     "memsync gate results/new --baseline results/old --policy policy.yaml")
+    verb.add_argument("results", metavar="RESULTS", type=Path, nargs="?",
+                      help="a directory that run wrote")
+    verb.add_argument("--baseline", metavar="DIR", type=Path, help="what to compare with")
+    _policy(verb)
+    verb.add_argument("--annotations", choices=("auto", "github", "none"), default="auto",
+                      help="lines that a workflow's log shows beside the code; auto: where "
+                      "GITHUB_ACTIONS is true")
+    verb.add_argument("--selftest", action="store_true",
+                      help="runs a small campaign, plants known faults into copies of it, and is "
+                      "red unless each is found")
+    verb.add_argument("--out", metavar="DIR", type=Path,
+                      help="of --selftest: where its campaigns go; default: a new folder in /tmp")
+
+
+def _add_ab(known: Any) -> None:
+    verb = _add_verb(known, "ab", verbs.ab, "compare two revisions of this repository",
+                     "Builds both, runs a suite with each in turns, round by round, and judges head "
+                     "against base. The last line printed is the results directory, which holds the "
+                     "campaigns `base` and `head`.",
+                     "memsync ab --base main~1 --head main quick --rounds 20")
+    verb.add_argument("suite", metavar="SUITE", help="a name (memsync list) or a path")
+    verb.add_argument("--base", metavar="REV", required=True, help="the revision to compare with")
+    verb.add_argument("--head", metavar="REV", default="HEAD", help="default: HEAD")
+    verb.add_argument("--rounds", metavar="N", type=int, help="default: the suite's repetitions")
+    verb.add_argument("--filter", metavar="E", default="", help="as of memsync run")
+    verb.add_argument("--seed", metavar="S", type=int, help="as of memsync run")
+    verb.add_argument("--out", metavar="DIR", type=Path, help="default: a new folder in results")
+    verb.add_argument("--resume", action="store_true", help="goes on with the campaign in --out")
+    _policy(verb)
+
+
+def _add_verify(known: Any) -> None:
+    verb = _add_verb(known, "verify", verbs.verify,
+                     "check that a results directory is whole and unchanged",
+                     "Compares the files with the manifest's digests, the rows with the plan, and "
+                     "every value with the schema. Exit code 4: something is missing or differs.",
+                     "memsync verify results/reference-quick")
+    _results(verb)
+
+
+def _results(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("results", metavar="RESULTS", type=Path, help="a directory that run wrote")
+
+
+def _policy(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--policy", metavar="FILE", type=Path,
+                      help="tolerances per measure; default: the shipped one")
 
 
 def _end(code: Exit, sentence: str) -> int:

@@ -1,20 +1,24 @@
-"""Which series leads where: medians side by side, without a verdict.
+"""Which series leads where, by how much and how sure, within one campaign.
 
-A verdict needs repetitions paired by block and a correction over cells; here are only a
-ratio of medians and whether the two intervals overlap, for a reader to look closer at.
+Every rival is compared with the best median of its workload and link, its repetitions paired by
+block; Holm's correction is over all comparisons of the campaign.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from memsync_results.cells import BLACKOUT, FIRST_ACCESS, SETTLE, SHOWN, THROUGHPUT, Cell, Measure
+from memsync_results import effects
+from memsync_results.cells import Cell
+from memsync_results.matching import Pair
+from memsync_results.measures import BLACKOUT, FIRST_ACCESS, FULL, SETTLE, THROUGHPUT, Measure
+from memsync_results.policy import Tolerance
+from memsync_results.verdicts import ALPHA, Effect, effect_of
 
 # The harness's own floor moves no bytes: a yardstick, and no rival.
 YARDSTICK = "floor"
 
 JUDGED: dict[str, tuple[Measure, ...]] = {
     "read": (THROUGHPUT, FIRST_ACCESS),
-    "update": SHOWN["update"][:1],
+    "update": (FULL,),
     "handover": (BLACKOUT, SETTLE),
 }
 
@@ -23,39 +27,45 @@ JUDGED: dict[str, tuple[Measure, ...]] = {
 class Rank:
     """One cell against the best of its workload and link."""
 
-    measure: Measure
-    best: Cell
-    cell: Cell
-    factor: float  # how many times worse the median is, >= 1
-    overlaps: bool  # the two intervals share a value
+    effect: Effect  # base: the best, head: this cell; positive is worse
+    p_adjusted: float  # that it is worse at all; NaN where no repetitions pair up
+
+    @property
+    def measure(self) -> Measure:
+        return self.effect.measure
+
+    @property
+    def best(self) -> Cell:
+        return self.effect.pair.base
+
+    @property
+    def cell(self) -> Cell:
+        return self.effect.pair.head
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is behind beyond chance: an exact paired test, corrected, at 2.5 %."""
+        return self.p_adjusted <= ALPHA
 
 
-def ranks(cells: list[Cell]) -> Iterator[list[Rank]]:
-    """Per workload, link and measure: every rival with a value, best first."""
+def ranks(cells: list[Cell]) -> list[list[Rank]]:
+    """Per workload, link and measure: the rivals behind the best one, nearest first."""
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
-        if cell.series.approach != YARDSTICK:
+        if cell.series.approach != YARDSTICK and not cell.series.role:
             groups.setdefault((cell.workload.name, cell.link.name), []).append(cell)
-    for group in groups.values():
-        for measure in JUDGED[group[0].workload.does]:
-            ranked = _rank(group, measure)
-            if len(ranked) > 1:
-                yield ranked
+    measured = [
+        [effect_of(Pair(ranked[0], cell), measure, Tolerance()) for cell in ranked[1:]]
+        for group in groups.values()
+        for measure in JUDGED[group[0].workload.does]
+        if len(ranked := _by_median(group, measure)) > 1
+    ]
+    adjusted = iter(effects.holm([e.p_worse for group in measured for e in group]))
+    return [[Rank(effect, float(next(adjusted))) for effect in group] for group in measured]
 
 
-def _rank(group: list[Cell], measure: Measure) -> list[Rank]:
-    known = [(interval, cell) for cell in group if (interval := cell.interval(measure.column))]
-    known = [(interval, cell) for interval, cell in known if interval.median > 0]
-    known.sort(key=lambda pair: pair[0].median, reverse=measure.better == "higher")
-    result = []
-    for interval, cell in known:
-        best, best_cell = known[0]
-        factor = interval.median / best.median
-        result.append(
-            Rank(
-                measure, best_cell, cell,
-                factor=1 / factor if measure.better == "higher" else factor,
-                overlaps=interval.low <= best.high and best.low <= interval.high,
-            )
-        )
-    return result
+def _by_median(group: list[Cell], measure: Measure) -> list[Cell]:
+    """The cells with a positive median, best first."""
+    known = [(median, cell) for cell in group if (median := cell.median(measure.column) or 0) > 0]
+    known.sort(key=lambda pair: pair[0], reverse=measure.better == "higher")
+    return [cell for _, cell in known]

@@ -7,7 +7,10 @@ class Exit(IntEnum):
     """Never 2 (`make` turns every failure into 2) and never Python's own 1."""
 
     OK = 0
+    REGRESSION = 1  # a difference beyond the tolerance, or wrong bytes
+    INCONCLUSIVE = 3  # too few or too noisy repetitions, or controls that failed
     INCOMPLETE = 4  # missing or failed cells, nothing ran
+    UNSUPPORTED = 5  # this machine can't
     USAGE = 64  # wrong arguments, or an input this version cannot read
     INTERNAL = 70  # an exception nobody foresaw, results that can't be written
     INTERRUPTED = 130

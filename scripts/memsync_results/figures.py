@@ -13,12 +13,13 @@ from matplotlib.ticker import MaxNLocator
 
 from memsync_results.against_link import Bound, draw_against_link
 from memsync_results.captions import how_to_read, missing_results, sentence_list
-from memsync_results.cells import BLACKOUT, FIRST_ACCESS, PHASES, SETTLE, THROUGHPUT, Cell
+from memsync_results.cells import Cell
 from memsync_results.drawing import (
     DASHED, INK, PAPER, Drawing, Files, absence, draw_interval, format_axis, link_label,
     place_legend, save, style,
 )
 from memsync_results.load import Link, Series
+from memsync_results.measures import BLACKOUT, FIRST_ACCESS, PHASES, SETTLE, THROUGHPUT
 from memsync_results.units import quantity
 
 PHASE_LOOKS = {  # greys, so that no phase is mistaken for a series

@@ -67,7 +67,8 @@ REGISTRY_SCHEMA = _record(
         "schema_version": {"type": "integer"},
         "suite": _record({"name": _TEXT}, {"question": _TEXT_OR_NULL, "hypothesis": _TEXT_OR_NULL}),
         "approaches": _list_of(
-            _record({"name": _TEXT, "summary": _TEXT}, {"reference": _TEXT_OR_NULL})
+            _record({"name": _TEXT, "summary": _TEXT},
+                    {"reference": _TEXT_OR_NULL, "exact": {"type": "array", "items": _TEXT}})
         ),
         "series": _list_of(
             _record(
@@ -77,7 +78,9 @@ REGISTRY_SCHEMA = _record(
                     "options": _TEXT_OR_NULL,
                     "colour": {"type": "string", "pattern": "^#[0-9A-Fa-f]{6}$"},
                     "marker": {"type": "string", "pattern": "^[os^vD<>pPX*hHd8+x]$"},
-                }
+                },
+                {"role": {"enum": ["", "twin", "planted", None]}, "of": _TEXT_OR_NULL,
+                 "planted_delay_s": _AMOUNT_OR_NULL},
             )
         ),
         "workloads": _list_of(

@@ -30,6 +30,10 @@ class Series:
     options: str
     colour: str  # "#rrggbb"
     marker: str  # a matplotlib marker
+    role: str = ""  # "twin" or "planted": a control; "" for what is measured for its own sake
+    of: str = ""  # the series that a control is compared with
+    planted_delay_s: float = 0.0  # what was added to a planted series on purpose
+    exact: frozenset[str] = frozenset()  # columns that its approach says may be compared exactly
 
 
 @dataclass(frozen=True)
@@ -174,10 +178,12 @@ def _read_schema(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _series(registry: dict[str, Any]) -> dict[str, Series]:
+    exact = {entry["name"]: frozenset(entry.get("exact") or ()) for entry in registry["approaches"]}
     return {
         entry["series"]: Series(
             entry["series"], entry["approach"], entry["options"] or "", entry["colour"],
-            entry["marker"],
+            entry["marker"], entry.get("role") or "", entry.get("of") or "",
+            entry.get("planted_delay_s") or 0.0, exact.get(entry["approach"], frozenset()),
         )
         for entry in registry["series"]
     }

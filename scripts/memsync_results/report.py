@@ -10,15 +10,20 @@ from typing import Any
 import pandas as pd
 
 from memsync_results import figures
-from memsync_results.cells import COSTS, SHOWN, Cell, Measure, cells_of
-from memsync_results.comparing import YARDSTICK, Rank, ranks
+from memsync_results.cells import Cell, cells_of
+from memsync_results.controls import INVALID, examine_controls
 from memsync_results.drawing import GRID, INK, PAPER, Drawing, Files, workload_label, write_whole
+from memsync_results.judgement import Judgement, judge_campaigns
+from memsync_results.judgement_page import judgement_blocks
 from memsync_results.load import Campaign, load_campaign
+from memsync_results.measures import COSTS, PRIMARY, SHOWN, Measure
 from memsync_results.page import (
     Block, Code, Heading, Page, Paragraph, Picture, Table, to_html, to_markdown,
 )
+from memsync_results.policy import Policy, load_policy
 from memsync_results.statistics import FEWEST_FOR_INTERVAL, MedianInterval
 from memsync_results.units import interval, quantity, rate
+from memsync_results.winners import loser_blocks, winner_blocks
 
 COLOURS = {
     INK: "--ink",
@@ -55,9 +60,12 @@ class Report:
         }
 
 
-def write_report(directory: Path) -> Report:
+def write_report(
+    directory: Path, baseline: Campaign | None = None, policy: Policy | None = None
+) -> Report:
     """Draws the figures and writes report.html and report.md into `directory`.
 
+    With a `baseline` the verdicts against it come first; `policy` says what matters then.
     Writes a report of a campaign without one ok row too: its reasons are what one needs then.
     Raises Refusal for a directory that can't be read (see load_campaign).
     """
@@ -65,7 +73,9 @@ def write_report(directory: Path) -> Report:
     cells = cells_of(campaign)
     drawn = figures.draw_all(cells, directory / "figures")
     headline = _headline(cells)
-    blocks = _blocks(campaign, cells, drawn, headline)
+    policy = policy or load_policy(None)
+    judgement = judge_campaigns(baseline, campaign, policy) if baseline else None
+    blocks = _blocks(campaign, cells, drawn, headline, policy, judgement)
     page = Page(f"memsync: {campaign.suite_name}", blocks, COLOURS)
     report = Report(directory / "report.html", directory / "report.md", headline,
                     campaign.warnings, cells, drawn)
@@ -75,29 +85,26 @@ def write_report(directory: Path) -> Report:
 
 
 def _blocks(
-    campaign: Campaign, cells: list[Cell], drawn: list[tuple[Drawing, Files]], headline: str
+    campaign: Campaign, cells: list[Cell], drawn: list[tuple[Drawing, Files]], headline: str,
+    policy: Policy, judgement: Judgement | None,
 ) -> list[Block]:
+    against = judgement_blocks(judgement, "Verdicts against the baseline") if judgement else []
     return [
-        *_asked(campaign),
-        *_outcome(campaign, cells, headline),
+        *against,
+        *_outcome(campaign, cells, headline, policy),
         *_pictures(campaign, drawn),
-        *_where_it_loses(cells),
+        *loser_blocks(cells),
         *_without_result(cells),
         *_exclusions(campaign),
         *_calibration(campaign),
         *_environment(campaign),
         *_definitions(campaign, cells),
+        *_asked(campaign),
     ]
 
 
 def _asked(campaign: Campaign) -> list[Block]:
-    suite = campaign.registry["suite"]
-    return [
-        Heading("What was asked"),
-        Paragraph(f"Question: {suite.get('question') or 'none was written down.'}"),
-        Paragraph(f"Hypothesis: {suite.get('hypothesis') or 'none was written down.'}"),
-        Code("The suite as it was run", campaign.suite_text),
-    ]
+    return [Heading("The suite"), Code("As it was run", campaign.suite_text)]
 
 
 def _headline(cells: list[Cell]) -> str:
@@ -108,27 +115,25 @@ def _headline(cells: list[Cell]) -> str:
     return ", ".join([f"{counts.get('ok', 0)} of {len(cells)} cells ok", *others])
 
 
-def _outcome(campaign: Campaign, cells: list[Cell], headline: str) -> list[Block]:
-    blocks: list[Block] = [Heading("Outcome at a glance"), Paragraph(f"{headline}.")]
+def _outcome(
+    campaign: Campaign, cells: list[Cell], headline: str, policy: Policy
+) -> list[Block]:
+    suite = campaign.registry["suite"]
+    blocks: list[Block] = [
+        Heading("Outcome at a glance"),
+        Paragraph(f"Question: {suite.get('question') or 'none was written down.'}"),
+        Paragraph(f"Hypothesis: {suite.get('hypothesis') or 'none was written down.'}"),
+        Paragraph(f"{headline}."),
+    ]
     if not any(cell.ok_count for cell in cells):
         blocks.append(Paragraph("No repetition ended ok, so there is nothing to compare.", "alarm"))
     blocks += [Paragraph(f"Warning: {warning}.", "note") for warning in campaign.warnings]
     if campaign.manifest.get("git_dirty"):
         blocks.append(Paragraph("Built from a dirty tree: the commit alone does not name this "
                                 "program.", "note"))
-    noisy = int((campaign.runs["noisy"] == 1).sum())
-    if noisy:
-        blocks.append(Paragraph(f"{noisy} of {len(campaign.runs)} repetitions ran under load from "
-                                "outside and are marked noisy.", "note"))
-    leaders = list(ranks(cells))
-    if leaders:
-        blocks.append(Table(
-            f"Best median per workload and link ({YARDSTICK} is a yardstick and not ranked). "
-            "A ratio of medians, not a verdict.",
-            ["workload", "link", "measure", "best", "median", "next", "median", "ratio",
-             "intervals"],
-            [_leader_row(ranked) for ranked in leaders], header_columns=2,
-        ))
+    blocks += _controls(campaign, cells, policy)
+    blocks += winner_blocks(cells)
+    blocks += _noise(campaign, cells)
     for workload in campaign.workloads.values():
         here = [cell for cell in cells if cell.workload == workload]
         if here:
@@ -136,15 +141,40 @@ def _outcome(campaign: Campaign, cells: list[Cell], headline: str) -> list[Block
     return blocks
 
 
-def _leader_row(ranked: list[Rank]) -> list[str]:
-    first, second = ranked[0], ranked[1]
-    unit = first.measure.unit
+def _controls(campaign: Campaign, cells: list[Cell], policy: Policy) -> list[Block]:
+    controls = examine_controls([(campaign, cells)], policy)
+    reasons = "; ".join(controls.reasons)
+    blocks: list[Block] = [Paragraph(
+        f"Controls: {controls.stamp}{': ' if reasons else ''}{reasons}.",
+        "alarm" if controls.stamp == INVALID else "note" if reasons else "")]
+    if controls.findings:
+        blocks.append(Table("What the controls showed", ["finding"],
+                            [[finding] for finding in controls.findings]))
+    return blocks
+
+
+def _noise(campaign: Campaign, cells: list[Cell]) -> list[Block]:
+    """How many repetitions ran beside other work, and what the medians are without them."""
+    noisy = int((campaign.runs["noisy"] == 1).sum())
+    if not noisy:
+        return []
+    rows = []
+    for cell in cells:
+        quiet = cell.ok_rows[cell.ok_rows["noisy"] != 1]
+        measure = PRIMARY[cell.workload.does]
+        left = quiet[measure.column].dropna()
+        if len(quiet) == cell.ok_count or left.empty:
+            continue
+        with_all, without = cell.median(measure.column), float(left.median())
+        rows.append([cell.cell_id, measure.title, f"{len(quiet)}/{cell.ok_count}",
+                     quantity(with_all, measure.unit), quantity(without, measure.unit),
+                     f"{100 * (without / with_all - 1):+.1f} %" if with_all else ""])
     return [
-        first.cell.workload.name, first.cell.link.name,
-        f"{first.measure.title} ({first.measure.better} is better)",
-        first.cell.series.name, quantity(first.cell.median(first.measure.column), unit),
-        second.cell.series.name, quantity(second.cell.median(first.measure.column), unit),
-        _factor(second), "overlap" if second.overlaps else "apart",
+        Paragraph(f"{noisy} of {len(campaign.runs)} repetitions ran while others used the machine "
+                  "and are marked noisy.", "note"),
+        Table("What changes without the repetitions marked noisy",
+              ["cell", "measure", "quiet/ok", "median", "without noisy", "change"], rows,
+              folded=True),
     ]
 
 
@@ -200,37 +230,6 @@ def _program(verb: str, directory: Path) -> str:
     inside = os.path.relpath(directory)
     shown = str(directory) if inside.startswith("..") else inside
     return f"build/release/memsync {verb} {shlex.quote(shown)}"
-
-
-def _where_it_loses(cells: list[Cell]) -> list[Block]:
-    """Every cell that is behind the best of its place, as far as the intervals can tell."""
-    heading = Heading("Where it loses")
-    behind = [rank for ranked in ranks(cells) for rank in ranked[1:]]
-    if not behind:
-        return [heading, Paragraph("No workload and link has two series to compare.")]
-    apart = [rank for rank in behind if not rank.overlaps]
-    apart.sort(key=lambda rank: (rank.cell.series.name, -rank.factor))
-    rows = [
-        [rank.cell.series.name, rank.cell.workload.name, rank.cell.link.name, rank.measure.title,
-         quantity(rank.cell.median(rank.measure.column), rank.measure.unit),
-         rank.best.series.name, quantity(rank.best.median(rank.measure.column), rank.measure.unit),
-         _factor(rank)]
-        for rank in apart
-    ]
-    close = len(behind) - len(apart)
-    return [
-        heading,
-        Table("Behind the best of the same workload and link, with intervals apart; worst first "
-              "per series",
-              ["series", "workload", "link", "measure", "median", "best there", "its median",
-               "times worse"], rows),
-        Paragraph(f"In {close} more places a series is behind by less than the intervals can "
-                  "tell." if close else "Nowhere else is a series behind."),
-    ]
-
-
-def _factor(rank: Rank) -> str:
-    return f"{rank.factor:.2f}×" if rank.factor < 10 else f"{rank.factor:.0f}×"
 
 
 def _without_result(cells: list[Cell]) -> list[Block]:

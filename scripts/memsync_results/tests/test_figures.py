@@ -7,7 +7,8 @@ import pytest
 
 from memsync_results import figures
 from memsync_results.against_link import panels_of
-from memsync_results.cells import THROUGHPUT, Cell, cells_of
+from memsync_results.cells import Cell, cells_of
+from memsync_results.measures import THROUGHPUT
 from memsync_results.drawing import style, workload_label
 from memsync_results.load import Workload, load_campaign
 from memsync_results.tests.synthetic import SERIES, SWEEP_LINKS, Model, write_campaign

@@ -1,0 +1,166 @@
+"""A judgement as blocks of a page (for gate.md and the report), as JUnit and as annotations."""
+
+import math
+from xml.etree import ElementTree
+
+from memsync_results.controls import INVALID, describe_change
+from memsync_results.exits import Exit
+from memsync_results.judgement import Judgement
+from memsync_results.page import Block, Heading, Paragraph, Table
+from memsync_results.units import quantity
+from memsync_results.verdicts import IMPROVED, INCONCLUSIVE, REGRESSION, WORDS, Verdict
+
+_ORDER = {REGRESSION: 0, INCONCLUSIVE: 1, IMPROVED: 2}
+_COLUMNS = ["verdict", "workload", "link", "series", "measure", "base", "head", "change", "δ",
+            "n", "could have seen", "why"]
+
+
+def judgement_blocks(judgement: Judgement, heading: str = "Verdicts") -> list[Block]:
+    """The outcome, what stands against it, and the table of verdicts, worst first."""
+    blocks: list[Block] = [
+        Heading(heading),
+        Paragraph(f"{judgement.headline}.",
+                  "" if judgement.exit == Exit.OK else "alarm"),
+        Paragraph(f"Head {judgement.head.directory} against base {judgement.base.directory}; "
+                  f"policy {judgement.policy.source}."),
+    ]
+    blocks += [Paragraph(f"Warning: {warning}.", "note") for warning in judgement.warnings]
+    blocks += control_blocks(judgement)
+    if judgement.problems:
+        blocks.append(Table("Cells without a result to judge", ["cell", "status", "why"],
+                            [[p.cell_id, p.status, p.sentence] for p in judgement.problems]))
+    if judgement.verdicts:
+        ordered = sorted(judgement.verdicts, key=lambda v: _ORDER.get(v.word, 3))
+        rows = [_row(verdict) for verdict in ordered]
+        blocks.append(Table(
+            "Change of head against base: Hodges-Lehmann estimate over rounds and its exact 95 % "
+            "interval; a verdict has Holm's correction over all cells. δ: the larger of the "
+            "policy's tolerance and twice the A/A floor. Could have seen: the smallest worsening "
+            "that this run would have called a regression with a chance of 80 %",
+            _COLUMNS, rows, header_columns=5))
+    blocks += _noise_blocks(judgement)
+    blocks += [Paragraph(f"{note}.") for note in judgement.notes]
+    return blocks
+
+
+def control_blocks(judgement: Judgement) -> list[Block]:
+    controls = judgement.controls
+    blocks: list[Block] = [Paragraph(
+        f"Controls: {controls.stamp}" + "".join(f"; {reason}" for reason in controls.reasons) + ".",
+        "alarm" if controls.stamp == INVALID else "note" if controls.reasons else "")]
+    rows = [[finding] for finding in controls.findings]
+    if rows:
+        blocks.append(Table("What the controls showed", ["finding"], rows, folded=True))
+    return blocks
+
+
+def _noise_blocks(judgement: Judgement) -> list[Block]:
+    changed = [v for v in judgement.verdicts if v.without_noisy and v.without_noisy != v.word]
+    marked = [v for v in judgement.verdicts if v.without_noisy]
+    if not marked:
+        return []
+    if not changed:
+        return [Paragraph(f"{len(marked)} verdicts rest in part on repetitions marked noisy; "
+                          "without those none of them changes.", "note")]
+    return [Table("What changes without the repetitions marked noisy",
+                  ["cell", "measure", "verdict", "without noisy ones"],
+                  [[v.effect.pair.head.cell_id, v.effect.measure.title, v.word, v.without_noisy]
+                   for v in changed])]
+
+
+def _row(verdict: Verdict) -> list[str]:
+    effect = verdict.effect
+    cell, measure = effect.pair.head, effect.measure
+    word = verdict.word + (" (advisory)" if effect.tolerance.advisory else "")
+    return [
+        word, cell.workload.name, cell.link.name, cell.series.name,
+        f"{measure.title} ({measure.better} is better)",
+        quantity(effect.base_median, measure.unit), quantity(effect.head_median, measure.unit),
+        "exact" if verdict.is_exact else describe_change(effect),
+        "0" if verdict.is_exact else size_text(verdict, effect.bound),
+        f"{effect.pairs}/{cell.planned}",
+        "" if verdict.is_exact else size_text(verdict, verdict.smallest_effect),
+        verdict.reason,
+    ]
+
+
+def size_text(verdict: Verdict, shift: float) -> str:
+    """A size on the differences' scale: "5.0 %", "2 ms", "nothing" for infinity."""
+    if not math.isfinite(shift):
+        return "nothing"
+    if verdict.effect.is_ratio:
+        return f"{100 * math.expm1(shift):.1f} %"
+    return quantity(shift, verdict.effect.measure.unit)
+
+
+def one_line(verdict: Verdict) -> str:
+    """A verdict in a terminal or an annotation."""
+    effect = verdict.effect
+    cell, measure = effect.pair.head, effect.measure
+    text = (f"{verdict.word} {cell.cell_id} {measure.column}: "
+            f"{quantity(effect.base_median, measure.unit)} → "
+            f"{quantity(effect.head_median, measure.unit)}")
+    if not verdict.is_exact:
+        text += (f", {describe_change(effect)}, δ {size_text(verdict, effect.bound)}, "
+                 f"n = {effect.pairs}")
+    return text + (f"; {verdict.reason}" if verdict.reason else "")
+
+
+def junit(judgement: Judgement) -> bytes:
+    """A JUnit document: a failure per regression, an error per gap, skipped where advisory."""
+    suite = ElementTree.Element("testsuite", name=f"memsync gate {judgement.head.suite_name}")
+    for verdict in judgement.verdicts:
+        cell = verdict.effect.pair.head
+        case = _case(suite, f"{cell.workload.name}.{cell.link.name}",
+                     f"{cell.series.name} {verdict.effect.measure.column}")
+        if verdict.word == REGRESSION:
+            ElementTree.SubElement(case, "failure", message=one_line(verdict), type=REGRESSION)
+        elif verdict.word == INCONCLUSIVE:
+            kind = "skipped" if verdict.effect.tolerance.advisory else "error"
+            ElementTree.SubElement(case, kind, message=one_line(verdict))
+        ElementTree.SubElement(case, "system-out").text = one_line(verdict)
+    for problem in judgement.problems:
+        kind = "failure" if problem.status == "corrupt" else "error"
+        case = _case(suite, "cells", problem.cell_id)
+        ElementTree.SubElement(case, kind, message=f"{problem.status}: {problem.sentence}",
+                               type=problem.status)
+    case = _case(suite, "campaign", "controls")
+    if judgement.controls.stamp == INVALID:
+        ElementTree.SubElement(case, "error", message="; ".join(judgement.controls.failures))
+    if not judgement.verdicts:
+        ElementTree.SubElement(_case(suite, "campaign", "cells"), "error",
+                               message="nothing was compared")
+    for kind, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        suite.set(name, str(len(suite.findall(f"testcase/{kind}"))))
+    suite.set("tests", str(len(suite.findall("testcase"))))
+    root = ElementTree.Element("testsuites")
+    root.append(suite)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+
+
+def _case(suite: ElementTree.Element, place: str, name: str) -> ElementTree.Element:
+    return ElementTree.SubElement(suite, "testcase", classname=place, name=name)
+
+
+def annotations(judgement: Judgement) -> list[str]:
+    """Lines that GitHub's workflow log turns into annotations, a group of a kind at a time."""
+    lines = [_annotation("error", "wrong bytes" if p.status == "corrupt" else "no result",
+                         f"{p.cell_id}: {p.status}: {p.sentence}") for p in judgement.problems]
+    for verdict in sorted(judgement.verdicts, key=lambda v: WORDS.index(v.word)):
+        if verdict.word == REGRESSION:
+            lines.append(_annotation("error", "regression", one_line(verdict)))
+        elif verdict.word == INCONCLUSIVE and not verdict.effect.tolerance.advisory:
+            lines.append(_annotation("warning", "inconclusive", one_line(verdict)))
+        elif verdict.word == IMPROVED:
+            lines.append(_annotation("notice", "improved", one_line(verdict)))
+    lines += [_annotation("error", "controls failed", text)
+              for text in judgement.controls.failures]
+    if not judgement.verdicts:
+        lines.append(_annotation("error", "nothing compared", judgement.headline))
+    return lines
+
+
+def _annotation(level: str, title: str, text: str) -> str:
+    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return f"::{level} title=memsync: {title}::{escaped}"
