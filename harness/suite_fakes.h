@@ -14,7 +14,7 @@ namespace memsync {
 
 class DescribedStrategy : public SyncStrategy {
  public:
-  explicit DescribedStrategy(StrategyInfo info) : info_(std::move(info)) {}
+  explicit DescribedStrategy(const StrategyInfo& info) : info_(info) {}
   const StrategyInfo& info() const noexcept override { return info_; }
   std::vector<std::string> unmet_requirements(const Options&) const override { return {}; }
   std::unique_ptr<Side> open_source(SideSetup) const override {

@@ -84,7 +84,7 @@ std::string with_value(std::string map, const std::string& key, const std::strin
   if (at == std::string::npos) return map + (map.empty() ? "" : ", ") + start + value;
   at = map.find(start, at) + start.size();
   const size_t end =
-      map[at] == '[' ? map.find(']', at) + 1 : std::min(map.find_first_of(",", at), map.size());
+      map[at] == '[' ? map.find(']', at) + 1 : std::min(map.find(',', at), map.size());
   return map.replace(at, end - at, value);
 }
 

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 // for its own headers, "harness" ...
 std::string room_of(const std::string& path) {
   const size_t first = path.find('/');
-  const std::string top = path.substr(0, first);
+  std::string top = path.substr(0, first);
   if (top != "lib" && top != "approaches") return top;
   const size_t second = path.find('/', first + 1);
   return second == std::string::npos ? top : path.substr(0, second);

@@ -31,7 +31,7 @@ TEST(FileDescriptor, ClosesItsNumberExactlyOnce) {
     FileDescriptor first = FileDescriptor::open("/dev/null", O_RDONLY);
     number = first.get();
     const FileDescriptor second = std::move(first);
-    EXPECT_FALSE(first.is_open());
+    EXPECT_FALSE(first.is_open());  // NOLINT(bugprone-use-after-move): what is tested
     EXPECT_EQ(second.get(), number);
     EXPECT_TRUE(is_open(number));
   }
