@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memsync_results.cells import Cell, cells_of
+from memsync_results.comparing import YARDSTICK
 from memsync_results.controls import INVALID, Controls, examine_controls
 from memsync_results.exits import Exit
 from memsync_results.load import Campaign
@@ -47,14 +48,16 @@ class Judgement:
 
     @property
     def exit(self) -> Exit:
-        """Wrong bytes first, then what can't be trusted, then what is known, then what is not."""
+        """Wrong bytes first, then nothing at all, what can't be trusted, what is known, what is not."""
         if any(problem.status == "corrupt" for problem in self.problems):
             return Exit.REGRESSION
+        if not self.verdicts:
+            return Exit.INCOMPLETE
         if self.controls.stamp == INVALID:
             return Exit.INCONCLUSIVE
         if self.of_word(REGRESSION):
             return Exit.REGRESSION
-        if self.problems or not self.verdicts:
+        if self.problems:
             return Exit.INCOMPLETE
         return Exit.INCONCLUSIVE if self.open_questions else Exit.OK
 
@@ -100,7 +103,8 @@ def judge_campaigns(base: Campaign, head: Campaign, policy: Policy) -> Judgement
             [
                 effect_of(pair, measure, policy.tolerances[measure.column],
                           controls.floors.get(measure.column, 0.0), policy.keep_noisy)
-                for pair in pairs for measure in policy.judged(pair.head.workload.does)
+                for pair in pairs if pair.head.series.approach != YARDSTICK
+                for measure in policy.judged(pair.head.workload.does)
                 if _is_asked(pair, measure.column, policy)
             ],
             policy.fewest_pairs,

@@ -77,11 +77,19 @@ def _row(verdict: Verdict) -> list[str]:
         f"{measure.title} ({measure.better} is better)",
         quantity(effect.base_median, measure.unit), quantity(effect.head_median, measure.unit),
         "exact" if verdict.is_exact else describe_change(effect),
-        "0" if verdict.is_exact else size_text(verdict, effect.bound),
+        "0" if verdict.is_exact else tolerance_text(verdict),
         f"{effect.pairs}/{cell.planned}",
         "" if verdict.is_exact else size_text(verdict, verdict.smallest_effect),
         verdict.reason,
     ]
+
+
+def tolerance_text(verdict: Verdict) -> str:
+    """The tolerance as the policy has it: in the measure's unit where that was the larger one."""
+    effect = verdict.effect
+    if effect.is_absolute:
+        return quantity(effect.tolerance.absolute, effect.measure.unit)
+    return size_text(verdict, effect.bound)
 
 
 def size_text(verdict: Verdict, shift: float) -> str:
@@ -101,7 +109,7 @@ def one_line(verdict: Verdict) -> str:
             f"{quantity(effect.base_median, measure.unit)} → "
             f"{quantity(effect.head_median, measure.unit)}")
     if not verdict.is_exact:
-        text += (f", {describe_change(effect)}, δ {size_text(verdict, effect.bound)}, "
+        text += (f", {describe_change(effect)}, δ {tolerance_text(verdict)}, "
                  f"n = {effect.pairs}")
     return text + (f"; {verdict.reason}" if verdict.reason else "")
 

@@ -37,6 +37,7 @@ class Effect:
     is_ratio: bool  # differences are log-ratios; else in the measure's unit (some value was 0)
     differences: np.ndarray  # (pairs,), positive is worse
     bound: float  # the tolerance on the differences' scale
+    is_absolute: bool  # the bound is the tolerance's absolute one
     shift: effects.Shift | None
     noise: float  # robust standard deviation of the differences
     p_worse: float  # that they lie beyond the bound; NaN where it can't be asked
@@ -86,6 +87,8 @@ def effect_of(
         pair=pair, measure=measure, tolerance=tolerance, pairs=base.size,
         base_median=median, head_median=float(np.median(head)) if asked else None,
         is_ratio=is_ratio, differences=differences, bound=bound,
+        is_absolute=bool(asked and is_ratio
+                         and tolerance.absolute > max(tolerance.relative, 2 * floor) * median),
         shift=effects.hodges_lehmann(differences), noise=effects.spread(differences),
         p_worse=effects.p_above(differences, bound) if asked else math.nan,
         p_better=effects.p_below(differences, -bound) if asked else math.nan,

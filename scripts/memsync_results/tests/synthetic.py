@@ -21,6 +21,19 @@ SERIES = [
     ("tcp_copy", "tcp_copy", "", "#009E73", "^", 6 << 20),
     ("floor", "floor", "", "#000000", "D", None),
 ]
+# A twin of tcp_copy and of userfaultfd, and both with a planted delay.
+CONTROLS = [
+    ("tcp-twin", "tcp_copy", "", "#009E73", "^", 6 << 20),
+    ("tcp-planted", "tcp_copy", "planted_delay=30ms", "#009E73", "^", 6 << 20),
+    ("uffd-twin", "userfaultfd", "", "#E69F00", "s", 4 << 20),
+    ("uffd-planted", "userfaultfd", "planted_delay=5ms", "#E69F00", "s", 4 << 20),
+]
+ROLES = {  # series -> role, of, workload, link, planted delay
+    "tcp-twin": ("twin", "tcp_copy", "scan", "lan", 0.0),
+    "tcp-planted": ("planted", "tcp_copy", "scan", "lan", 0.03),
+    "uffd-twin": ("twin", "uffd-prefetch", "move", "wan", 0.0),
+    "uffd-planted": ("planted", "uffd-prefetch", "move", "wan", 0.005),
+}
 QUICK_LINKS = [("local", None, 0.0), ("lan", 125e6, 0.001), ("wan", 12.5e6, 0.05)]
 SWEEP_LINKS = [(f"rtt{ms}", 125e6, ms / 1000) for ms in (0, 1, 2, 5, 10, 20, 40)]
 WORKLOADS = [("scan", "read", 32 << 20, "sequential"), ("probe", "read", 1 << 20, "random"),
@@ -37,6 +50,15 @@ class Model:
     unsupported: set = field(default_factory=set)  # {(series, workload, link)}
     failed: dict = field(default_factory=dict)  # {(series, workload, link): status}
     seed: int = 7
+    noise: float = 0.04  # standard deviation of a measure's logarithm
+    slower: dict = field(default_factory=dict)  # {(series, workload, link): factor on its times}
+    controls: bool = False  # a twin and a planted series of tcp_copy's scan and of one hand-over
+    columns: dict = field(default_factory=dict)  # the same value in every row
+    manifest: dict = field(default_factory=dict)
+
+    @property
+    def series(self) -> list:
+        return SERIES + (CONTROLS if self.controls else [])
 
 
 def write_campaign(directory: Path, model: Model | None = None) -> Path:
@@ -46,8 +68,9 @@ def write_campaign(directory: Path, model: Model | None = None) -> Path:
     random = np.random.default_rng(model.seed)
     cells = [
         (series, workload, link)
-        for workload in WORKLOADS for link in model.links for series in SERIES
+        for workload in WORKLOADS for link in model.links for series in model.series
         if not (series[0] == "tcp_copy" and workload[1] == "handover")
+        and (series[0] not in ROLES or ROLES[series[0]][2:4] == (workload[0], link[0]))
     ]
     plan, runs = [], []
     for number, (series, workload, link) in enumerate(cells):
@@ -70,9 +93,11 @@ def write_campaign(directory: Path, model: Model | None = None) -> Path:
                 status = model.failed[key]
             row["status"] = status
             if status == "ok":
-                row |= _measures(random, series, workload, link, row["is_warmup"])
+                row |= _measures(random, series, workload, link, row["is_warmup"], model.noise)
+                _slow_down(row, model.slower.get(key, 1.0), ROLES.get(series[0], (0.0,))[-1])
             else:
                 row["status_detail"] = f"a synthetic {status}, told with, a comma"
+            row |= model.columns
             runs.append(row)
     _write_csv(directory / "plan.csv", PLAN_COLUMNS, plan)
     _write_csv(directory / "runs.csv", RUN_COLUMNS, runs)
@@ -94,12 +119,12 @@ def _row(cell_id: str, index: int, is_warmup: bool, series: tuple, workload: tup
 
 
 def _measures(random: np.random.Generator, series: tuple, workload: tuple, link: tuple,
-              is_warmup: int) -> dict:
+              is_warmup: int, spread: float) -> dict:
     """A crude model of physics: a window over an RTT, a rate, a floor; a slow warm-up."""
     window = series[5]
     rtt = (link[2] + 55e-6) * (3 if is_warmup else 1)
     rate = min(link[1] or 4e9, 4e9)
-    noise = random.lognormal(0, 0.04, 8)
+    noise = random.lognormal(0, spread, 8)
     common = {
         "rate_meas_Bps": 0.99 * rate, "rtt_p50_meas_s": link[2] + 50e-6,
         "rtt_p99_meas_s": link[2] + 90e-6, "link_ok": 1, "integrity_ok": 1, "noisy": 0,
@@ -113,7 +138,7 @@ def _measures(random: np.random.Generator, series: tuple, workload: tuple, link:
             limit = min(rate, window / rtt)
             limited_by = "window" if window / rtt < rate else "rate"
             speed, first = 0.9 * limit * noise[0], rtt + 90e-6 * noise[1]
-            if series[0] == "tcp_copy":
+            if series[1] == "tcp_copy":
                 first = rtt + moved / rate * noise[1]
         return common | {
             "open_s": 2 * rtt, "first_access_s": first, "checked_B": moved,
@@ -128,6 +153,16 @@ def _measures(random: np.random.Generator, series: tuple, workload: tuple, link:
     settle = None if window is None else workload[2] / min(rate, window / rtt) * noise[6]
     return common | phases | {"blackout_s": sum(phases.values()) + 4e-4 * noise[7],
                               "settle_s": settle, "payload_B": workload[2] if window else 0}
+
+
+def _slow_down(row: dict, factor: float, delay_s: float) -> None:
+    """Everything takes `factor` times as long, and then `delay_s` more."""
+    if row.get("throughput_Bps"):
+        row["full_s"] = row["full_s"] * factor + delay_s
+        row["throughput_Bps"] = row["checked_B"] / row["full_s"]
+        row["first_access_s"] = row["first_access_s"] * factor + delay_s
+    if row.get("blackout_s"):
+        row["blackout_s"] = row["blackout_s"] * factor + delay_s
 
 
 def _write_csv(path: Path, columns: list[str], rows: list[dict]) -> None:
@@ -148,12 +183,15 @@ def _write_documents(directory: Path, model: Model) -> None:
                       "reps": model.reps, "seed": model.seed},
             "approaches": [
                 {"name": name, "summary": f"summary of {name}", "reference": "",
-                 "capabilities": {}, "options": []}
+                 "capabilities": {}, "options": [],
+                 "exact": ["payload_B"] if name == "tcp_copy" else []}
                 for name in ("userfaultfd", "tcp_copy", "floor")
             ],
             "series": [
-                {"series": s[0], "approach": s[1], "options": s[2], "colour": s[3], "marker": s[4]}
-                for s in SERIES
+                {"series": s[0], "approach": s[1], "options": s[2], "colour": s[3], "marker": s[4],
+                 "role": ROLES.get(s[0], ("",))[0], "of": ROLES.get(s[0], ("", ""))[1],
+                 "planted_delay_s": ROLES.get(s[0], (0.0,))[-1]}
+                for s in model.series
             ],
             "workloads": [
                 {"name": w[0], "does": w[1], "region_B": w[2], "chunk_B": CHUNK, "content": "text",
@@ -169,7 +207,8 @@ def _write_documents(directory: Path, model: Model) -> None:
                             "because": "it has no hand-over"}],
         },
         "manifest.json": {"schema_version": 1, "campaign_id": "synthetic", "git_sha": "0" * 40,
-                          "git_dirty": False, "argv": ["memsync", "run", "synthetic"]},
+                          "git_dirty": False, "argv": ["memsync", "run", "synthetic"],
+                          "complete": True, **model.manifest},
         "schema.json": {"columns": [
             {"name": name, "type": "number", "unit": "", "direction": "",
              "description": f"what {name} means"} for name in RUN_COLUMNS
