@@ -161,6 +161,10 @@ void AgentSession::throw_access_fault(const AccessFault& fault) const {
 nlohmann::json AgentSession::read() {
   const ReadOutcome outcome = read_region(memory(), workload_, seed_);
   const nlohmann::json spent = meter_.reading();
+  // The bytes first, then the time: what is read ahead meanwhile must not look faster than the
+  // link.
+  const auto moved = side_->statistics().payload_received;
+  const double moved_in = since(*opened_);
   if (outcome.fault) throw_access_fault(outcome.fault);
   side_->rethrow_failure();
   nlohmann::json answer = {{"accesses", outcome.accesses},
@@ -168,6 +172,7 @@ nlohmann::json AgentSession::read() {
                            {"latency", summarize_latencies(outcome.latencies_ns)},
                            {"digest", to_hex(outcome.digest)},
                            {"spent", spent}};
+  if (moved) answer["moved"] = {{"payload_B", *moved}, {"elapsed_s", moved_in}};
   if (outcome.first_access) answer["first_access_s"] = seconds(*outcome.first_access - *opened_);
   if (outcome.last_access) answer["elapsed_s"] = seconds(*outcome.last_access - *opened_);
   return answer;

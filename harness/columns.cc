@@ -96,7 +96,8 @@ constexpr Column kColumns[] = {
     {"resume_s", "number", "s", "lower", "-> the destination's first access may return"},
     {"settle_s", "number", "s", "lower", "from then until nothing is left at the source"},
     {"payload_B", "integer", "B", "lower",
-     "region bytes that reached the destination, framing not counted"},
+     "region bytes that reached the destination, framing not counted; of a read, until its last "
+     "access (wire bytes go on to the end: what was read ahead for nothing is in them)"},
     {"window_B", "integer", "B", "", "most the approach keeps in flight"},
     {"wire_tx_B", "integer", "B", "lower",
      "IP bytes that the source sent, as packets of at most one MTU"},
@@ -108,7 +109,7 @@ constexpr Column kColumns[] = {
      "the least of measured rate, window by median round trip, copy rate; empty for floor, update "
      "and hand-over"},
     {"limit_by", "string", "", "", "which of them: rate, window, copy"},
-    {"efficiency_ratio", "number", "ratio", "higher", "payload by duration, by limit"},
+    {"efficiency_ratio", "number", "ratio", "higher", "payload by the time it took, by limit"},
     {"cpu_src_s", "number", "s", "lower",
      "CPU of the source's process during the measured work, softirq work billed to it included"},
     {"cpu_dst_s", "number", "s", "lower", "CPU of the destination's process, likewise"},

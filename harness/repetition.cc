@@ -145,11 +145,11 @@ class Repetition {
     copy(result, "first_access_s", row_, "first_access_s");
     row_.set("throughput_Bps", static_cast<double>(checked) / elapsed);
     row_.set("duration_s", elapsed);
-    duration_s_ = elapsed;
     set_latencies(result.at("latency"));
     if (workload_.access.order == AccessOrder::sequential && checked >= workload_.region_bytes)
       row_.set("full_s", elapsed);
     destination_spent_ = result.at("spent");
+    moved_ = result.value("moved", Json());
   }
 
   void update() {
@@ -181,7 +181,6 @@ class Repetition {
     row_.set("accesses", workload_.rounds);
     row_.set("checked_B", checked);
     row_.set("duration_s", sync_s);
-    duration_s_ = sync_s;
     set_latencies(summarize_latencies(std::move(syncs)));
   }
 
@@ -212,7 +211,6 @@ class Repetition {
     row_.set("checked_B", verdict.checked_bytes + workload_.region_bytes);
     row_.set("duration_s", moved.at("elapsed_s").get<double>());
     row_.set("full_s", moved.at("elapsed_s").get<double>());
-    duration_s_ = moved.at("elapsed_s");
     set_latencies(moved.at("latency"));
     destination_spent_ = moved.at("spent");
   }
@@ -222,6 +220,7 @@ class Repetition {
     const Json destination = call(*destination_, {{"do", "finish"}});
     const Json source = call(*source_, {{"do", "finish"}});
     copy(destination, "payload_received", row_, "payload_B");
+    if (!moved_.is_null()) copy(moved_, "payload_B", row_, "payload_B");
     copy(destination, "window_bytes", row_, "window_B");
     copy(destination, "faults", row_, "faults");
     copy(destination, "prefetched_at_open_B", row_, "prefetched_at_open_B");
@@ -272,8 +271,8 @@ class Repetition {
     }
     row_.set("limit_Bps", limit);
     row_.set("limit_by", by);
-    if (!destination.contains("payload_received") || duration_s_ <= 0) return;
-    const double rate = destination["payload_received"].get<double>() / duration_s_;
+    if (moved_.is_null()) return;
+    const double rate = moved_.at("payload_B").get<double>() / moved_.at("elapsed_s").get<double>();
     row_.set("efficiency_ratio", rate / limit);
     if (rate > kImpossible * judged)
       throw RepetitionFailure("invalid", "moved " + std::to_string(static_cast<uint64_t>(rate)) +
@@ -364,8 +363,8 @@ class Repetition {
   const Workload& workload_;
   const ApproachSpec& approach_;
   const Deadline deadline_;
-  double duration_s_ = 0;
   Json destination_spent_;
+  Json moved_;  // until the end of the reading: what came later was read ahead for nothing
   FileDescriptor shared_memory_;
   std::unique_ptr<Link> link_;
   std::optional<Agent> source_;  // after link_: the agents end before their namespaces go
