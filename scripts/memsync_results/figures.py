@@ -22,6 +22,7 @@ from memsync_results.load import Link, Series
 from memsync_results.measures import BLACKOUT, FIRST_ACCESS, PHASES, SETTLE, THROUGHPUT
 from memsync_results.units import quantity
 
+MOST_PANELS = 12  # of one figure: more can't be read
 PHASE_LOOKS = {  # greys, so that no phase is mistaken for a series
     "suspend_s": ("#e3e3e3", ""),
     "collect_s": ("#c4c4c4", "////"),
@@ -69,7 +70,8 @@ def downtime_phases(cells: list[Cell]) -> Drawing | None:
     if not any(cell.samples("blackout_s").size for cell in cells):
         return None
     workloads = list(dict.fromkeys(cell.workload for cell in cells))
-    links = sorted(dict.fromkeys(cell.link for cell in cells), key=lambda link: link.rtt_s)
+    every_link = sorted(dict.fromkeys(cell.link for cell in cells), key=lambda link: link.rtt_s)
+    links = _spaced(every_link, MOST_PANELS)
     series = list(dict.fromkeys(cell.series for cell in cells))
     columns = 2 if len(links) == 4 else min(len(links), 3)
     rows_per_workload = -(-len(links) // columns)
@@ -98,9 +100,18 @@ def downtime_phases(cells: list[Cell]) -> Drawing | None:
         "not add up to the median of a sum). Below it: the blackout an outside observer saw.",
         how_to_read([cell for cell in cells if cell.samples("blackout_s").size], "blackout_s"),
         "Each panel has its own scale.",
+        f"{len(links)} of {len(every_link)} links are drawn; the CSV has all of them."
+        if len(links) < len(every_link) else "",
         missing_results(cells, "blackout_s"),
     )
     return Drawing("downtime-phases", "Downtime by phase", caption, figure, _phase_numbers(cells))
+
+
+def _spaced(links: list[Link], most: int) -> list[Link]:
+    """At most `most` of the links, first and last among them."""
+    if len(links) <= most:
+        return links
+    return [links[k * (len(links) - 1) // (most - 1)] for k in range(most)]
 
 
 def _phase_panel(axes: Axes, cells: list[Cell], series: list[Series], link: Link) -> None:

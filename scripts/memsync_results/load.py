@@ -236,7 +236,7 @@ def _read_runs(path: Path, warnings: list[str]) -> pd.DataFrame:
                  "use the memsync that wrote it")
     _refuse_rows(path, runs, ~runs["status"].isin(layout.STATUSES), "status",
                  f"is none of {', '.join(layout.STATUSES)}")
-    return runs
+    return runs.copy()  # one block per type again: selecting rows is ten times as fast
 
 
 def _without_torn_line(text: str) -> str:

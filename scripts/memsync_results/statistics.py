@@ -1,7 +1,7 @@
 """What one cell's repetitions say: the median and how sure it is.
 
 The interval is the order-statistic one: it assumes independent repetitions and nothing
-about their distribution. SciPy computes it; this module only names what it means.
+about their distribution.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,8 @@ def median_interval(samples: ArrayLike) -> MedianInterval | None:
     samples: (n,) any unit, finite. Returns None for n = 0. When n is too small for
     95 %, the interval is the full range and `coverage` says what that is worth.
     Raises ValueError for NaN or infinity: a missing measure has no place in a sample.
-    Source: Conover, Practical Nonparametric Statistics, 3.2; scipy.stats.quantile_test.
+    Source: Conover, Practical Nonparametric Statistics, 3.2; the same as
+    scipy.stats.quantile_test, whose ranks depend on n alone and are kept.
     """
     values = np.asarray(samples, dtype=float)
     if values.ndim != 1:
@@ -47,16 +48,21 @@ def median_interval(samples: ArrayLike) -> MedianInterval | None:
         raise ValueError("samples hold a value that is not finite")
     if values.size == 0:
         return None
-    median = float(np.median(values))
-    low, high = stats.quantile_test(values, q=median, p=0.5).confidence_interval(CONFIDENCE)
-    if np.isnan(low) or np.isnan(high):
-        low, high = values.min(), values.max()
-    return MedianInterval(values.size, median, float(low), float(high), _coverage(values.size))
+    ordered = np.sort(values)
+    dropped = _dropped(values.size)
+    return MedianInterval(
+        values.size, float(np.median(values)), float(ordered[dropped]),
+        float(ordered[values.size - 1 - dropped]), _coverage(values.size, dropped),
+    )
 
 
 @cache
-def _coverage(count: int) -> float:
+def _dropped(count: int) -> int:
+    """How many order statistics on each side lie outside the interval; 0: the full range."""
+    return max(int(stats.binom.ppf((1 - CONFIDENCE) / 2, count, 0.5)) - 1, 0)
+
+
+@cache
+def _coverage(count: int, dropped: int) -> float:
     """Probability that the interval of `count` samples holds the median."""
-    # quantile_test drops this many order statistics on each side; none when it gave up.
-    dropped = max(int(stats.binom.ppf((1 - CONFIDENCE) / 2, count, 0.5)) - 1, 0)
     return 1 - 2 * float(stats.binom.cdf(dropped, count, 0.5))

@@ -65,3 +65,11 @@ def test_a_missing_value_never_enters_a_sample(bad: float):
 def test_a_table_is_no_sample():
     with pytest.raises(ValueError, match="shape"):
         median_interval([[1.0, 2.0]])
+
+
+@pytest.mark.parametrize("count", [6, 7, 20, 33, 100])
+def test_the_interval_is_scipys(count: int):
+    values = np.random.default_rng(count).normal(5, 2, count)
+    theirs = stats.quantile_test(values, q=np.median(values), p=0.5).confidence_interval(CONFIDENCE)
+    interval = median_interval(values)
+    assert (interval.low, interval.high) == (theirs.low, theirs.high)
