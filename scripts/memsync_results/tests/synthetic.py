@@ -4,6 +4,7 @@
 """
 
 import csv
+import hashlib
 import json
 import sys
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from memsync_results.layout import PLAN_COLUMNS, RUN_COLUMNS
+from memsync_results.layout import PLAN_COLUMNS, RUN_COLUMNS, RUN_FLAGS, RUN_TEXTS
+from memsync_results.units import unit_of
 
 CHUNK = 4096
 # series, approach, options, colour, marker, bytes in flight (None: nothing is moved)
@@ -102,7 +104,20 @@ def write_campaign(directory: Path, model: Model | None = None) -> Path:
     _write_csv(directory / "plan.csv", PLAN_COLUMNS, plan)
     _write_csv(directory / "runs.csv", RUN_COLUMNS, runs)
     _write_documents(directory, model)
+    sign(directory)
     return directory
+
+
+def sign(directory: Path) -> None:
+    """Writes the digests of the files into the manifest, as a campaign does at its end."""
+    path = directory / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["files"] = {
+        name: hashlib.sha256((directory / name).read_bytes()).hexdigest()
+        for name in ("plan.csv", "runs.csv", "suite.yaml", "schema.json", "registry.json",
+                     "env.json", "calibration.json")
+    }
+    path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def _row(cell_id: str, index: int, is_warmup: bool, series: tuple, workload: tuple,
@@ -210,7 +225,8 @@ def _write_documents(directory: Path, model: Model) -> None:
                           "git_dirty": False, "argv": ["memsync", "run", "synthetic"],
                           "complete": True, **model.manifest},
         "schema.json": {"columns": [
-            {"name": name, "type": "number", "unit": "", "direction": "",
+            {"name": name, "type": "string" if name in RUN_TEXTS else
+             "boolean" if name in RUN_FLAGS else "number", "unit": unit_of(name), "direction": "",
              "description": f"what {name} means"} for name in RUN_COLUMNS
         ]},
         "calibration.json": {"schema_version": 1, "links": [{"name": link[0], "ok": True}

@@ -6,10 +6,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from memsync_results.tests.conftest import run_verb
+from memsync_results.tests.conftest import call_verb
 from memsync_results.tests.synthetic import Model, write_campaign
 
 LAN_SCAN = ("uffd-prefetch", "scan", "lan")
+LINKS = [("lan", 125e6, 0.001), ("wan", 12.5e6, 0.05)]
 WAN_MOVE = ("uffd-prefetch", "move", "wan")
 
 
@@ -18,7 +19,7 @@ def campaigns(tmp_path: Path):
     """Makes a baseline and a head; keyword arguments change the head."""
 
     def make(reps: int = 20, base: dict | None = None, **head) -> tuple[str, str]:
-        defaults = {"reps": reps, "controls": True, "noise": 0.015}
+        defaults = {"reps": reps, "controls": True, "noise": 0.015, "links": LINKS}
         first = write_campaign(tmp_path / "base", Model(**{**defaults, "seed": 1, **(base or {})}))
         second = write_campaign(tmp_path / "head", Model(**{**defaults, "seed": 2, **head}))
         return str(second), str(first)
@@ -27,7 +28,7 @@ def campaigns(tmp_path: Path):
 
 
 def gate(results: str, baseline: str, *more: str):
-    done = run_verb("gate", results, "--baseline", baseline, *more)
+    done = call_verb("gate", results, "--baseline", baseline, *more)
     assert "Traceback" not in done.stderr
     return done
 
@@ -99,7 +100,7 @@ def test_an_empty_campaign_and_one_of_failures_alone_are_red(campaigns):
 
 
 def test_a_missing_cell_is_red(campaigns):
-    results, baseline = campaigns(links=[("local", None, 0.0), ("lan", 125e6, 0.001)])
+    results, baseline = campaigns(links=LINKS[:1])
     done = gate(results, baseline)
     assert done.returncode == 4
     assert "MISSING" in done.stdout
@@ -183,7 +184,7 @@ def test_what_can_not_be_compared_is_refused(campaigns, change, code, sentence):
 
 def test_no_baseline_is_4_and_a_campaign_against_itself_64(campaigns):
     results, _ = campaigns(reps=6)
-    assert run_verb("gate", results).returncode == 4
+    assert call_verb("gate", results).returncode == 4
     assert gate(results, results).returncode == 64
     assert gate(results, results + "-absent").returncode == 4
 
@@ -200,12 +201,12 @@ def test_a_damaged_table_is_64(campaigns, old: str, new: str):
 
 def test_compare_takes_a_tolerance_and_writes_nothing(campaigns):
     results, baseline = campaigns(slower={LAN_SCAN: 1.12})
-    assert run_verb("compare", baseline, results).returncode == 1
-    done = run_verb("compare", baseline, results, "--delta", "30%", "--json")
+    assert call_verb("compare", baseline, results).returncode == 1
+    done = call_verb("compare", baseline, results, "--delta", "30%", "--json")
     assert done.returncode in (0, 3)  # 30 % of a noisy p99 may be open
     assert json.loads(done.stdout)["exit_code"] == done.returncode
     assert not (Path(results) / "verdicts.json").exists()
-    assert run_verb("compare", baseline, results, "--delta", "much").returncode == 64
+    assert call_verb("compare", baseline, results, "--delta", "much").returncode == 64
 
 
 def test_interleaved_campaigns_need_no_warning(campaigns):
@@ -220,6 +221,6 @@ def test_interleaved_campaigns_need_no_warning(campaigns):
 
 def test_a_report_with_a_baseline_says_the_verdicts_first(campaigns):
     results, baseline = campaigns(slower={LAN_SCAN: 1.12})
-    assert run_verb("report", results, "--baseline", baseline).returncode == 0
+    assert call_verb("report", results, "--baseline", baseline).returncode == 0
     text = (Path(results) / "report.md").read_text()
     assert text.index("RED: ") < text.index("## Outcome at a glance")
