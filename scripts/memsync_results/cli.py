@@ -107,6 +107,9 @@ def _add_gate(known: Any) -> None:
     verb.add_argument("--selftest", action="store_true",
                       help="runs a small campaign, plants known faults into copies of it, and is "
                       "red unless each is found")
+    verb.add_argument("--trials", metavar="ROUNDS", type=int,
+                      help="cuts RESULTS, a long campaign with controls, into campaigns of so many "
+                      "rounds, and counts false alarms and planted delays found")
     verb.add_argument("--out", metavar="DIR", type=Path,
                       help="of --selftest: where its campaigns go; default: a new folder in /tmp")
 

@@ -88,6 +88,8 @@ def gate(options: argparse.Namespace) -> Exit:
     if options.results is None:
         raise Refusal(Exit.USAGE, "name the RESULTS to judge, or --selftest (memsync gate --help "
                       "shows an example)")
+    if options.trials is not None:
+        return _trials(options)
     if options.baseline is None:
         raise Refusal(Exit.INCOMPLETE, "there is nothing to compare with: name a campaign of the "
                       "same suite on this machine with --baseline")
@@ -99,6 +101,25 @@ def gate(options: argparse.Namespace) -> Exit:
         # Beside --json stdout holds one document only; the workflow log reads both streams.
         print("\n".join(annotations(judgement)), file=sys.stderr if options.json else sys.stdout)
     return judgement.exit
+
+
+def _trials(options: argparse.Namespace) -> Exit:
+    from memsync_results.load import load_campaign
+    from memsync_results.policy import FEWEST, load_policy
+    from memsync_results.trials import rates
+
+    if options.trials < FEWEST:
+        raise Refusal(Exit.USAGE, f"--trials: a campaign that can be judged has at least {FEWEST} "
+                      "rounds")
+    found = rates(load_campaign(options.results), load_policy(options.policy), options.trials)
+    if not found:
+        raise Refusal(Exit.INCOMPLETE, f"{options.results} has no controls to try the gate on: "
+                      "run it with --controls")
+    if options.json:
+        print(json.dumps([vars(rate) for rate in found], indent=1))
+    else:
+        print("\n".join(map(str, found)))
+    return Exit.OK
 
 
 def ab(options: argparse.Namespace) -> Exit:

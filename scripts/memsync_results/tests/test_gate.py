@@ -224,3 +224,19 @@ def test_a_report_with_a_baseline_says_the_verdicts_first(campaigns):
     assert call_verb("report", results, "--baseline", baseline).returncode == 0
     text = (Path(results) / "report.md").read_text()
     assert text.index("RED: ") < text.index("## Outcome at a glance")
+
+
+def test_trials_count_false_alarms_and_planted_delays(tmp_path: Path):
+    results = write_campaign(tmp_path / "long", Model(reps=60, controls=True, noise=0.015,
+                                                      links=LINKS))
+    found = json.loads(call_verb("gate", str(results), "--trials", "10", "--json").stdout)
+    by_what = {(rate["what"].split(":")[0], rate["rounds"]): rate for rate in found}
+    assert len(by_what) >= 4
+    for rate in found:
+        if "false alarms" in rate["what"]:
+            assert (rate["trials"], rate["hits"] <= 1) == (6, True)
+    planted = [rate["hits"] for rate in found if "planted delay" in rate["what"]]
+    assert max(planted) == 6
+    assert call_verb("gate", str(results), "--trials", "3").returncode == 64
+    plain = write_campaign(tmp_path / "plain", Model(reps=6, links=LINKS))
+    assert call_verb("gate", str(plain), "--trials", "6").returncode == 4
