@@ -19,7 +19,7 @@ from pathlib import Path
 from memsync_results.drawing import write_whole
 from memsync_results.exits import Exit, Refusal
 from memsync_results.gate import judge_directories, print_judgement, write_judgement
-from memsync_results.judgement_page import tolerance_text
+from memsync_results.judgement_page import size_text
 from memsync_results.load import load_campaign
 from memsync_results.policy import FEWEST, Policy
 from memsync_results.report import write_report
@@ -212,5 +212,5 @@ class _Turns:
             needed = rounds_to_tell(effect)
             if not effect.tolerance.advisory and not verdict.is_exact and needed > planned:
                 print(f"{effect.pair.head.cell_id} {effect.measure.column}: to tell "
-                      f"{tolerance_text(verdict)} about {needed} rounds are needed, "
+                      f"{size_text(verdict, effect.bound)} about {needed} rounds are needed, "
                       f"{planned} are planned", file=sys.stderr)

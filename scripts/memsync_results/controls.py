@@ -175,8 +175,9 @@ def describe_change(effect: Effect) -> str:
     ends = sorted(effect.change(x) for x in (effect.shift.low, effect.shift.high))
     middle = effect.change(effect.shift.estimate)
     if effect.is_ratio:
-        low, high = (f"{100 * end:+.1f}" for end in ends)
-        return f"{100 * middle:+.1f} % ({low} to {high} %)"
+        # Adding 0 makes a rounded -0.0 a +0.0.
+        middle, low, high = (f"{round(100 * x, 1) + 0.0:+.1f}" for x in (middle, *ends))
+        return f"{middle} % ({low} to {high} %)"
     unit = effect.measure.unit
     low, high = (quantity(end, unit) for end in ends)
     return f"{quantity(middle, unit)} ({low} to {high})"

@@ -33,8 +33,8 @@ def judgement_blocks(judgement: Judgement, heading: str = "Verdicts") -> list[Bl
         ordered = sorted(judgement.verdicts, key=lambda v: _ORDER.get(v.word, 3))
         rows = [_row(verdict) for verdict in ordered]
         blocks.append(Table(
-            "Change of head against base: Hodges-Lehmann estimate over rounds and its exact 95 % "
-            "interval; a verdict has Holm's correction over all cells. δ: the larger of the "
+            "Change of head against base (↑ higher is better, ↓ lower is): Hodges-Lehmann estimate "
+            "over rounds and its exact 95 % interval; a verdict has Holm's correction over all cells. δ: the larger of the "
             "policy's tolerance and twice the A/A floor. Could have seen: the smallest worsening "
             "that this run would have called a regression with a chance of 80 %",
             _COLUMNS, rows, header_columns=5))
@@ -74,31 +74,29 @@ def _row(verdict: Verdict) -> list[str]:
     word = verdict.word + (" (advisory)" if effect.tolerance.advisory else "")
     return [
         word, cell.workload.name, cell.link.name, cell.series.name,
-        f"{measure.title} ({measure.better} is better)",
-        quantity(effect.base_median, measure.unit), quantity(effect.head_median, measure.unit),
-        "exact" if verdict.is_exact else describe_change(effect),
-        "0" if verdict.is_exact else tolerance_text(verdict),
+        measure.title + (" ↑" if measure.better == "higher" else " ↓"),
+        unbroken(quantity(effect.base_median, measure.unit)),
+        unbroken(quantity(effect.head_median, measure.unit)),
+        "exact" if verdict.is_exact else unbroken(describe_change(effect)).replace(
+            "\N{NO-BREAK SPACE}(", "\n("),
+        "0" if verdict.is_exact else unbroken(size_text(verdict, effect.bound)),
         f"{effect.pairs}/{cell.planned}",
-        "" if verdict.is_exact else size_text(verdict, verdict.smallest_effect),
+        "" if verdict.is_exact else unbroken(size_text(verdict, verdict.smallest_effect)),
         verdict.reason,
     ]
 
 
-def tolerance_text(verdict: Verdict) -> str:
-    """The tolerance as the policy has it: in the measure's unit where that was the larger one."""
-    effect = verdict.effect
-    if effect.is_absolute:
-        return quantity(effect.tolerance.absolute, effect.measure.unit)
-    return size_text(verdict, effect.bound)
-
-
 def size_text(verdict: Verdict, shift: float) -> str:
-    """A size on the differences' scale: "5.0 %", "2 ms", "nothing" for infinity."""
+    """A size on the differences' scale: "5.0 %"; "2 ms" where the tolerance is absolute or a value
+    was 0; "nothing" for infinity."""
     if not math.isfinite(shift):
         return "nothing"
-    if verdict.effect.is_ratio:
+    effect = verdict.effect
+    if effect.is_absolute:  # shares of a tiny value are no help
+        return quantity(math.expm1(shift) * effect.base_median, effect.measure.unit)
+    if effect.is_ratio:
         return f"{100 * math.expm1(shift):.1f} %"
-    return quantity(shift, verdict.effect.measure.unit)
+    return quantity(shift, effect.measure.unit)
 
 
 def one_line(verdict: Verdict) -> str:
@@ -109,9 +107,14 @@ def one_line(verdict: Verdict) -> str:
             f"{quantity(effect.base_median, measure.unit)} → "
             f"{quantity(effect.head_median, measure.unit)}")
     if not verdict.is_exact:
-        text += (f", {describe_change(effect)}, δ {tolerance_text(verdict)}, "
+        text += (f", {describe_change(effect)}, δ {size_text(verdict, effect.bound)}, "
                  f"n = {effect.pairs}")
     return text + (f"; {verdict.reason}" if verdict.reason else "")
+
+
+def unbroken(text: str) -> str:
+    """A number and its unit stay on one line."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def junit(judgement: Judgement) -> bytes:

@@ -5,6 +5,7 @@ import math
 from memsync_results.cells import Cell
 from memsync_results.comparing import YARDSTICK, Rank, ranks
 from memsync_results.effects import FEWEST_FOR_VERDICT
+from memsync_results.judgement_page import unbroken
 from memsync_results.page import Block, Heading, Paragraph, Table
 from memsync_results.units import quantity
 
@@ -82,4 +83,4 @@ def sureness(rank: Rank) -> str:
 
 
 def _median(cell: Cell, rank: Rank) -> str:
-    return quantity(cell.median(rank.measure.column), rank.measure.unit)
+    return unbroken(quantity(cell.median(rank.measure.column), rank.measure.unit))
