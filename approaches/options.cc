@@ -1,6 +1,7 @@
 #include "approaches/options.h"
 
 #include <cassert>
+#include <iterator>
 #include <stdexcept>
 #include <vector>
 
@@ -9,6 +10,11 @@
 namespace memsync {
 
 namespace {
+
+constexpr OptionSpec kCommon[] = {
+    {kPlantedDelay, "0s", "duration",
+     "the harness delays the destination by this long: a slow-down that a judge must find"},
+};
 
 bool is_choice(std::string_view choices, std::string_view value) {
   while (!choices.empty()) {
@@ -39,11 +45,18 @@ void check_value(const OptionSpec& spec, const std::string& value) {
 
 }  // namespace
 
-Options::Options(std::span<const OptionSpec> specs, std::map<std::string, std::string> given) {
+std::span<const OptionSpec> common_options() noexcept {
+  return kCommon;
+}
+
+Options::Options(std::span<const OptionSpec> own, std::map<std::string, std::string> given) {
+  std::vector<OptionSpec> specs(own.begin(), own.end());
+  specs.insert(specs.end(), std::begin(kCommon), std::end(kCommon));
   std::vector<std::string> names;
   for (const OptionSpec& spec : specs) {
     names.emplace_back(spec.name);
-    values_.emplace(spec.name, spec.default_value);
+    [[maybe_unused]] const auto [at, is_new] = values_.emplace(spec.name, spec.default_value);
+    assert(is_new);  // or one of two would be obeyed, and nobody could say which
   }
   for (auto& [name, value] : given) {
     const auto declared = values_.find(name);

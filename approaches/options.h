@@ -21,11 +21,15 @@ struct OptionSpec {
   std::string_view choices = {};   // an enumeration's values, separated by '|': "none|window"
 };
 
-// Values for an approach's declared options, defaults included.
+// What every approach takes beside its own options. The harness obeys these, no approach does.
+std::span<const OptionSpec> common_options() noexcept;
+inline constexpr std::string_view kPlantedDelay = "planted_delay";  // duration; "0s": none
+
+// Values for an approach's declared options and the common ones, defaults included.
 class Options {
  public:
   // Throws std::invalid_argument for a name that isn't declared (with the closest one) and for a
-  // value that isn't of the option's unit or choices. `specs` outlives the result.
+  // value that isn't of the option's unit or choices. No spec has a common option's name (assert).
   Options(std::span<const OptionSpec> specs, std::map<std::string, std::string> given);
 
   const std::string& text(std::string_view name) const;  // the name is declared (assert)
@@ -35,10 +39,13 @@ class Options {
 
   // What was given, sorted: "prefetch=none;window=1MiB". Defaults are not repeated.
   std::string canonical() const;
+  // Every option as text, sorted by name.
+  using Values = std::map<std::string, std::string, std::less<>>;
+  const Values& values() const noexcept { return values_; }
 
  private:
-  std::map<std::string, std::string, std::less<>> given_;
-  std::map<std::string, std::string, std::less<>> values_;
+  Values given_;
+  Values values_;
 };
 
 }  // namespace memsync

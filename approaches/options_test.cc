@@ -23,6 +23,13 @@ TEST(Options, HaveTheirDefaultsAndRepeatOnlyWhatWasGiven) {
   EXPECT_EQ(options.canonical(), "prefetch=none;unit=4KiB");
 }
 
+TEST(Options, IncludeThoseOfEveryApproach) {
+  EXPECT_EQ(Options({}, {}).duration(kPlantedDelay), Nanoseconds::zero());
+  const Options options(kSpecs, {{"planted_delay", "5ms"}, {"handlers", "2"}});
+  EXPECT_EQ(options.duration(kPlantedDelay), std::chrono::milliseconds(5));
+  EXPECT_EQ(options.canonical(), "handlers=2;planted_delay=5ms");
+}
+
 std::string refusal(std::map<std::string, std::string> given) {
   try {
     const Options options(kSpecs, std::move(given));
@@ -42,6 +49,7 @@ TEST(Options, RefuseAValueOfAnotherUnitOrChoice) {
   EXPECT_NE(refusal({{"unit", "4096"}}), "");
   EXPECT_NE(refusal({{"deadline", "10"}}), "");
   EXPECT_NE(refusal({{"handlers", "many"}}), "");
+  EXPECT_NE(refusal({{"planted_delay", "5"}}), "");
 }
 
 }  // namespace

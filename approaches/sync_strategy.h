@@ -61,6 +61,9 @@ struct StrategyInfo {
   std::span<const OptionSpec> options = {};
   std::string_view attachment = {};  // column of that name: how bytes appear in memory
   std::string_view transport = {};   // column of that name: what carries them; "" without a link
+  // The same payload_B for the same work, so that a difference of one byte is a finding. False
+  // where answers race.
+  bool payload_is_exact = false;
 };
 
 struct SyncReport {

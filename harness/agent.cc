@@ -6,6 +6,7 @@
 #include <memory>
 #include <netdb.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
@@ -92,6 +93,7 @@ void serve_connection(FileDescriptor connection, const std::string& token) {
 
 int run_agent(ControlChannel channel, int shared_memory) {
   install_fault_guard();
+  ::prctl(PR_SET_NAME, "memsync-agent");  // it was started as /proc/self/exe
   const AwakeCpus awake;
   AgentSession session(shared_memory);
   while (true) {

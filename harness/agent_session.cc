@@ -34,9 +34,10 @@ RegionId region_id_from(const std::string& hex) {
   return region;
 }
 
-void add_statistics(nlohmann::json& answer, const Statistics& statistics) {
+nlohmann::json to_json(const Statistics& statistics) {
+  nlohmann::json json = nlohmann::json::object();
   const auto add = [&](const char* name, const std::optional<uint64_t>& value) {
-    if (value) answer[name] = *value;
+    if (value) json[name] = *value;
   };
   add("payload_received", statistics.payload_received);
   add("payload_sent", statistics.payload_sent);
@@ -44,6 +45,7 @@ void add_statistics(nlohmann::json& answer, const Statistics& statistics) {
   add("chunks_prefetched", statistics.chunks_prefetched);
   add("chunks_local", statistics.chunks_local);
   add("window_bytes", statistics.window_bytes);
+  return json;
 }
 
 // Answers each byte of a stream with the same byte, until the stream ends.
@@ -84,8 +86,7 @@ nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
   geometry_ = {workload_.region_bytes, workload_.chunk_bytes};
   if (const std::string problem = geometry_problem(geometry_); !problem.empty())
     throw std::invalid_argument(problem);
-  limit_ = std::chrono::duration_cast<Nanoseconds>(
-      std::chrono::duration<double>(request.at("limit_s").get<double>()));
+  limit_ = from_seconds(request.at("limit_s").get<double>());
   strategy_ = find_strategy(request.at("approach").get<std::string>());
   if (strategy_ == nullptr)
     throw std::invalid_argument("this agent has no approach '" +
@@ -106,6 +107,8 @@ nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
     if (application_) application_->suspend();
   };
   setup_.resume_app = [this] {
+    // Within the blackout; a source resumes its own when a hand-over has failed.
+    if (!is_source_) delay_as_planted();
     if (application_) application_->resume();
   };
   return nlohmann::json::object();
@@ -135,9 +138,17 @@ void AgentSession::fill_store(Backend& store) const {
   open_content(workload_, seed_)->read_at(store.mapping(), 0);
 }
 
+// The slow-down that a judge of campaigns must find: whatever the approach does, it comes on top.
+void AgentSession::delay_as_planted() const {
+  const Nanoseconds delay = options_->duration(kPlantedDelay);
+  if (delay > Nanoseconds::zero()) sleep_until_deadline(after(delay));
+}
+
 nlohmann::json AgentSession::open() {
   meter_.start();
   opened_ = Clock::now();
+  // Before the approach begins, so that nothing it does in the background makes up for it.
+  if (!is_source_ && workload_.does != WorkloadKind::handover) delay_as_planted();
   setup_.connect_limit = limit_;
   side_ = is_source_ ? strategy_->open_source(std::move(setup_))
                      : strategy_->open_destination(std::move(setup_));
@@ -163,16 +174,16 @@ nlohmann::json AgentSession::read() {
   const nlohmann::json spent = meter_.reading();
   // The bytes first, then the time: what is read ahead meanwhile must not look faster than the
   // link.
-  const auto moved = side_->statistics().payload_received;
-  const double moved_in = since(*opened_);
+  nlohmann::json moved = to_json(side_->statistics());
+  moved["elapsed_s"] = since(*opened_);
   if (outcome.fault) throw_access_fault(outcome.fault);
   side_->rethrow_failure();
   nlohmann::json answer = {{"accesses", outcome.accesses},
                            {"checked_B", outcome.checked_bytes},
                            {"latency", summarize_latencies(outcome.latencies_ns)},
                            {"digest", to_hex(outcome.digest)},
-                           {"spent", spent}};
-  if (moved) answer["moved"] = {{"payload_B", *moved}, {"elapsed_s", moved_in}};
+                           {"spent", spent},
+                           {"moved", moved}};
   if (outcome.first_access) answer["first_access_s"] = seconds(*outcome.first_access - *opened_);
   if (outcome.last_access) answer["elapsed_s"] = seconds(*outcome.last_access - *opened_);
   return answer;
@@ -275,11 +286,10 @@ nlohmann::json AgentSession::ping(const nlohmann::json& request) {
 }
 
 nlohmann::json AgentSession::finish() {
-  nlohmann::json answer = nlohmann::json::object();
-  if (!side_) return answer;
-  add_statistics(answer, side_->statistics());
-  answer["prefetched_at_open_B"] = prefetched_at_open_;
-  answer["spent"] = meter_.reading();
+  if (!side_) return nlohmann::json::object();
+  const nlohmann::json answer = {{"moved", to_json(side_->statistics())},
+                                 {"prefetched_at_open_B", prefetched_at_open_},
+                                 {"spent", meter_.reading()}};
   application_.reset();
   side_.reset();
   return answer;

@@ -48,6 +48,7 @@ class AgentSession {
   nlohmann::json ping(const nlohmann::json& request);
   nlohmann::json finish();
 
+  void delay_as_planted() const;
   std::unique_ptr<Backend> make_store();
   void fill_store(Backend& store) const;
   // Throws what the side parked, if anything; else names the signal.

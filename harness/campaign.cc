@@ -7,12 +7,15 @@
 #include <thread>
 
 #include "approaches/registry.h"
+#include "harness/campaign_files.h"
+#include "harness/controls.h"
 #include "harness/dimensions.h"
 #include "harness/environment.h"
 #include "harness/exit_codes.h"
 #include "harness/machine.h"
 #include "harness/machine_lock.h"
 #include "harness/progress.h"
+#include "harness/quiet_gate.h"
 #include "harness/registry_json.h"
 #include "harness/results_directory.h"
 #include "lib/region/quantity.h"
@@ -26,28 +29,21 @@ using Json = nlohmann::json;
 namespace {
 
 constexpr const char* kExternalLink = "external";
+// How long all repetitions together may wait for a quiet machine: a share of what they take.
+constexpr Nanoseconds kPatienceLeast = std::chrono::seconds(10);
+constexpr double kPatienceShare = 0.05;
 
 struct KnownCalibration {
   Calibration calibration;
   unsigned block = 0;  // in which it was taken
 };
 
-Json to_json(const Calibration& calibration, const std::string& link, const LinkShape& shape) {
-  Json json = {{"link", link},
-               {"utc", utc_now_iso()},
-               {"asked", describe(shape)},
-               {"rtt_min_s", calibration.rtt_min_s},
-               {"rtt_p50_s", calibration.rtt_p50_s},
-               {"rtt_p99_s", calibration.rtt_p99_s},
-               {"rtt_probes", calibration.rtt_probes},
-               {"tcp_cc", calibration.tcp_congestion_control},
-               {"ok", calibration.ok()},
-               {"problem", calibration.problem}};
-  if (calibration.bits_per_second) json["rate_Bps"] = *calibration.bits_per_second / 8;
-  if (calibration.bits_per_second_back)
-    json["rate_back_Bps"] = *calibration.bits_per_second_back / 8;
-  if (calibration.loss_ratio) json["loss_ratio"] = *calibration.loss_ratio;
-  return json;
+void set_link(const Calibration& calibration, Row& row) {
+  row.set("tcp_cc", calibration.tcp_congestion_control);
+  if (calibration.bits_per_second) row.set("rate_meas_Bps", *calibration.bits_per_second / 8);
+  row.set("rtt_p50_meas_s", calibration.rtt_p50_s);
+  row.set("rtt_p99_meas_s", calibration.rtt_p99_s);
+  row.set("link_ok", calibration.ok());
 }
 
 class Campaign {
@@ -66,13 +62,14 @@ class Campaign {
   void resume();
   void adjust_suite();
   void make_plan_and_order();
-  void write_plan();
-  std::string question_digest();
+  std::string question();
   std::string new_directory_name() const;
   CampaignFacts facts() const;
   void append_unsupported();
   void append_run(const Run& run);
+  void measure(const Run& run, Row& row);
   const Calibration* calibration_of(size_t link, unsigned block);
+  bool wait_for_quiet();
   std::string free_run_id(const Run& run) const;
   bool budget_ends() const;
   int finish(bool interrupted);
@@ -94,27 +91,14 @@ class Campaign {
   std::map<unsigned, double> block_seconds_;
   std::unique_ptr<Expectations> expectations_;
   std::unique_ptr<Progress> progress_;
+  std::optional<QuietGate> gate_;
   std::optional<InterruptWatch> interrupt_;
   Deadline start_ = Clock::now();
   bool cut_short_ = false;  // by the time budget or the number of rounds
 };
 
-std::string config_digest(const Suite& suite, const RunOptions& options) {
-  const std::string changes =
-      fmt::format("content={};reps={};filter={};seed={};remote={}", options.content, suite.reps,
-                  options.filter, suite.seed, options.remote.has_value());
-  return sha256_hex(suite.text + "\n" + changes);
-}
-
-// What a campaign asks and of which bytes: the same when it is resumed, or rows would be mixed.
-std::string Campaign::question_digest() {
-  std::string text = config_digest(suite_, options_);
-  for (const Run& run : order_)
-    text += fmt::format("\n{} {} {} {}", run.block, plan_.cells[run.cell].cell_id, run.rep,
-                        run.is_warmup);
-  for (size_t workload = 0; workload < suite_.workloads.size(); ++workload)
-    text += "\n" + to_hex(expectations_->content(workload));
-  return sha256_hex(text);
+std::string Campaign::question() {
+  return question_digest(suite_, options_, plan_, order_, *expectations_);
 }
 
 void Campaign::begin() {
@@ -134,7 +118,7 @@ void Campaign::begin() {
   directory_->write_json("schema.json", schema_json());
   directory_->write_json("registry.json", registry_json(suite_, plan_.engine));
   directory_->write_json("env.json", audit_host(directory_->path()));
-  write_plan();
+  directory_->write_file("plan.csv", plan_csv(suite_, plan_));
   Json manifest = {{"schema_version", kSchemaVersion},
                    {"campaign_id", campaign_id_},
                    {"suite", suite_.name},
@@ -144,6 +128,7 @@ void Campaign::begin() {
                    {"reps", suite_.reps},
                    {"content", options_.content},
                    {"filter", options_.filter},
+                   {"controls", options_.controls},
                    {"link_engine", engine_name(plan_.engine)},
                    {"git_sha", git_.sha},
                    {"git_dirty", git_.dirty},
@@ -151,7 +136,7 @@ void Campaign::begin() {
                    {"config_sha256", config_digest(suite_, options_)},
                    {"host", host_},
                    {"started_utc", utc_now_iso()},
-                   {"question_sha256", question_digest()}};
+                   {"question_sha256", question()}};
   if (options_.time_budget) manifest["time_budget_s"] = seconds(*options_.time_budget);
   // Last: a directory without it is no campaign that could be resumed.
   directory_->write_json("manifest.json", manifest);
@@ -159,23 +144,24 @@ void Campaign::begin() {
 
 void Campaign::resume() {
   directory_ = ResultsDirectory::reopen(options_.resume);
-  const Json manifest = directory_->read_json("manifest.json");
-  if (manifest.value("schema_version", 0) != kSchemaVersion)
+  Json manifest = directory_->read_json("manifest.json");
+  const bool same_columns = directory_->read_file("runs.csv").starts_with(csv_header());
+  if (manifest.value("schema_version", 0) != kSchemaVersion || !same_columns)
     throw std::runtime_error(options_.resume +
                              " was written by another version of memsync: begin a new campaign");
   campaign_id_ = manifest.at("campaign_id");
   suite_origin_ = manifest.at("suite_path");
   options_.content = manifest.at("content");
   options_.filter = manifest.at("filter");
+  options_.controls = manifest.at("controls");
   options_.reps = manifest.at("reps").get<unsigned>();
   options_.seed = manifest.at("seed").get<uint64_t>();
   if (manifest.contains("time_budget_s"))
-    options_.time_budget = std::chrono::duration_cast<Nanoseconds>(
-        std::chrono::duration<double>(manifest["time_budget_s"].get<double>()));
+    options_.time_budget = from_seconds(manifest["time_budget_s"].get<double>());
   suite_ = parse_suite(directory_->read_file("suite.yaml"), suite_origin_, registered_strategies());
   adjust_suite();
   make_plan_and_order();
-  if (question_digest() != manifest.at("question_sha256").get<std::string>())
+  if (question() != manifest.at("question_sha256").get<std::string>())
     throw std::invalid_argument(
         options_.resume +
         " asked something else: the content, the agents, or what this machine can run has changed "
@@ -190,6 +176,9 @@ void Campaign::resume() {
     if (row.get("status") != "interrupted") done_.insert(row.get("run_id"));
   if (fs::exists(directory_->file("calibration.json")))
     calibration_log_ = directory_->read_json("calibration.json").at("calibrations");
+  // They are of the rows that were; finish() writes those of the rows that will be.
+  manifest.erase("files");
+  directory_->write_json("manifest.json", manifest);
 }
 
 void Campaign::adjust_suite() {
@@ -212,25 +201,12 @@ void Campaign::make_plan_and_order() {
         unmet.push_back("two machines share no memory; leave the agents out to run it here");
       return unmet;
     };
-  plan_ = make_plan(suite_, machine, options_.filter);
+  plan_ = options_.controls ? make_plan_with_controls(suite_, machine, options_.filter)
+                            : make_plan(suite_, machine, options_.filter);
   order_ = order(plan_, suite_.seed);
   // Only now: what is wrong with the question is said at once, whoever measures meanwhile.
   if (!options_.concurrent) machine_lock_ = MachineLock::wait_for();
   expectations_ = std::make_unique<Expectations>(suite_);
-}
-
-void Campaign::write_plan() {
-  std::string csv = "cell_id,approach,series,workload,link,status,reason,estimated_s,reps,warmup\n";
-  for (const Cell& cell : plan_.cells) {
-    const bool planned = cell.status == CellStatus::planned;
-    csv += fmt::format(
-        "{},{},{},{},{},{},{},{:.3f},{},{}\n", csv_field(cell.cell_id),
-        suite_.approaches[cell.approach].use, csv_field(suite_.approaches[cell.approach].as),
-        csv_field(suite_.workloads[cell.workload].name), csv_field(suite_.links[cell.link].name),
-        cell_status_name(cell.status), csv_field(cell.reason), cell.estimated_s,
-        planned ? suite_.reps : 0, planned ? suite_.warmup : 0);
-  }
-  directory_->write_file("plan.csv", csv);
 }
 
 CampaignFacts Campaign::facts() const {
@@ -288,7 +264,7 @@ const Calibration* Campaign::calibration_of(size_t link, unsigned block) {
     interrupt_->check();
     const auto made = make_link(setup);
     calibration = calibrate(*made);
-    calibration_log_.push_back(to_json(calibration, suite_.links[link].name, setup.shape));
+    calibration_log_.push_back(calibration_json(calibration, suite_.links[link]));
     if (calibration.ok()) break;
   }
   directory_->write_json("calibration.json", {{"engine", engine_name(plan_.engine)},
@@ -298,16 +274,20 @@ const Calibration* Campaign::calibration_of(size_t link, unsigned block) {
   return &calibrations_[link].calibration;
 }
 
-void Campaign::append_run(const Run& run) {
+// What others do at one end of a line between real machines is not seen from here.
+bool Campaign::wait_for_quiet() {
+  if (options_.remote) return true;
+  bool told = false;
+  return gate_->wait([&](double others) {
+    interrupt_->check();
+    if (!std::exchange(told, true))
+      progress_->note(
+          fmt::format("others use {:.0f} % of this machine: waiting a little", 100 * others));
+  });
+}
+
+void Campaign::measure(const Run& run, Row& row) {
   const Cell& cell = plan_.cells[run.cell];
-  const std::string run_id = free_run_id(run);
-  Row row = dimensions_of(suite_, cell, facts());
-  row.set("block", run.block + 1);
-  row.set("order_in_block", run.order_in_block + 1);
-  row.set("order_global", run.order_global + 1);
-  row.set("rep", run.rep + 1);
-  row.set("is_warmup", run.is_warmup);
-  row.set("run_id", run_id);
   const Calibration* calibration = nullptr;
   std::string problem;
   try {
@@ -317,34 +297,41 @@ void Campaign::append_run(const Run& run) {
   } catch (const std::exception& failure) {
     problem = std::string("calibrating the link: ") + failure.what();
   }
-  if (calibration != nullptr) {
-    row.set("tcp_cc", calibration->tcp_congestion_control);
-    if (calibration->bits_per_second) row.set("rate_meas_Bps", *calibration->bits_per_second / 8);
-    row.set("rtt_p50_meas_s", calibration->rtt_p50_s);
-    row.set("rtt_p99_meas_s", calibration->rtt_p99_s);
-    row.set("link_ok", calibration->ok());
-  }
+  if (calibration != nullptr) set_link(*calibration, row);
   progress_->begin(
       fmt::format("{} {} {}", cell.cell_id, run.is_warmup ? "warm-up" : "repetition", run.rep + 1));
+  if (!problem.empty()) {
+    row.set("status", "failed");
+    row.set("status_detail", problem);
+    return;
+  }
+  const bool was_quiet = wait_for_quiet();
+  row.set("t_start_utc", utc_now_iso());
   const RepetitionSetup setup{suite_,
                               cell,
                               campaign_id_,
-                              run_id,
+                              row.get("run_id"),
                               directory_->file("logs"),
                               plan_.engine,
                               calibration,
                               copy_rate_,
+                              was_quiet,
                               options_.remote ? &*options_.remote : nullptr};
-  if (problem.empty()) {
-    run_repetition(setup, *expectations_, *interrupt_, row);
-  } else {
-    row.set("status", "failed");
-    row.set("status_detail", problem);
-  }
+  run_repetition(setup, *expectations_, *interrupt_, row);
+}
+
+void Campaign::append_run(const Run& run) {
+  const Cell& cell = plan_.cells[run.cell];
+  Row row = dimensions_of(suite_, cell, facts());
+  row.set("block", run.block + 1);
+  row.set("order_in_block", run.order_in_block + 1);
+  row.set("order_global", run.order_global + 1);
+  row.set("rep", run.rep + 1);
+  row.set("is_warmup", run.is_warmup);
+  row.set("run_id", free_run_id(run));
+  measure(run, row);
   directory_->append(row);
-  progress_->end(
-      row.get("status"), row.get("status_detail"),
-      std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(cell.estimated_s)));
+  progress_->end(row.get("status"), row.get("status_detail"), from_seconds(cell.estimated_s));
 }
 
 bool Campaign::budget_ends() const {
@@ -370,8 +357,9 @@ int Campaign::run() {
              directory_->path());
   copy_rate_ = measure_copy_rate();
   interrupt_.emplace();
-  progress_ = std::make_unique<Progress>(
-      left, std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(estimated)));
+  gate_.emplace(
+      GatePatience{.campaign = std::max(kPatienceLeast, from_seconds(kPatienceShare * estimated))});
+  progress_ = std::make_unique<Progress>(left, from_seconds(estimated));
   bool interrupted = false;
   try {
     append_unsupported();
@@ -410,6 +398,7 @@ int Campaign::finish(bool interrupted) {
   Json manifest = directory_->read_json("manifest.json");
   manifest["ended_utc"] = utc_now_iso();
   manifest["complete"] = !interrupted && !cut_short_;
+  manifest["files"] = file_digests(*directory_);
   directory_->write_json("manifest.json", manifest);
   if (interrupted)
     fmt::print(

@@ -16,6 +16,7 @@ struct RunOptions {
   std::string content;  // a file that becomes every region
   std::optional<unsigned> reps;
   std::string filter;
+  bool controls = false;  // add control cells: harness/controls.h
   std::optional<uint64_t> seed;
   std::optional<Nanoseconds> time_budget;  // no new round begins that would not end within it
   std::optional<unsigned> rounds;  // stop after so many more; --resume goes on with the next

@@ -127,8 +127,13 @@ constexpr Column kColumns[] = {
     {"psi_mem_ratio", "number", "ratio", "", "share in which some task waited for memory"},
     {"steal_s", "number", "s", "", "CPU time that the hypervisor gave to others"},
     {"load1", "number", "", "", "load average before the repetition"},
+    {"other_cpu_ratio", "number", "ratio", "",
+     "share of the machine's CPU time that processes of others used during the repetition: neither "
+     "idle, stolen or interrupts', nor memsync's (conductor, agents, link engine); correct to 10 "
+     "ms of CPU time; empty over real machines"},
     {"noisy", "boolean", "", "",
-     "1: steal above 2 % of the repetition, or load1 above twice the CPUs"},
+     "1: steal_s above 2 % of the repetition's time, or other_cpu_ratio above 0.1, or others used "
+     "the machine when the wait for a quiet one ended"},
     {"host_id", "string", "", "", "hash of the machine's id and name"},
     {"kernel", "string", "", "", "release of the running kernel"},
     {"git_sha", "string", "", "", "commit of the source tree"},

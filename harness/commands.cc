@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "harness/cleaner.h"
+#include "harness/controls.h"
 #include "harness/doctor.h"
 #include "harness/environment.h"
 #include "harness/exit_codes.h"
@@ -140,7 +141,9 @@ int plan_command(const RunOptions& options, bool json) {
   Suite suite = load_suite(options.suite, suite_folders());
   if (!options.content.empty()) use_content_file(suite, options.content);
   if (options.reps) suite.reps = *options.reps;
-  const Plan plan = make_plan(suite, this_machine(), options.filter);
+  const Plan plan = options.controls
+                        ? make_plan_with_controls(suite, this_machine(), options.filter)
+                        : make_plan(suite, this_machine(), options.filter);
   if (json) {
     fmt::print("{}\n", to_json(plan, suite));
     return exit_code::kOk;

@@ -7,9 +7,10 @@
 #include <unistd.h>
 
 #include "approaches/registry.h"
+#include "harness/doctor_check.h"
+#include "harness/doctor_noise.h"
 #include "harness/environment.h"
 #include "harness/machine.h"
-#include "harness/process_meter.h"
 #include "lib/os/awake_cpus.h"
 #include "lib/os/process.h"
 #include "lib/region/quantity.h"
@@ -20,15 +21,6 @@ namespace memsync {
 namespace {
 
 using Json = nlohmann::json;
-
-Json check_row(const std::string& name, const std::string& state, const std::string& detail,
-               const std::string& next_step = "", std::vector<std::string> needed_by = {}) {
-  return {{"name", name},
-          {"state", state},
-          {"detail", detail},
-          {"next_step", next_step},
-          {"needed_by", needed_by}};
-}
 
 std::string first_line(const std::string& path) {
   std::ifstream file(path);
@@ -102,13 +94,6 @@ Json examine_cpus() {
       "use a machine with at least 4 CPUs, or rely on ratios within one campaign");
 }
 
-Json examine_load() {
-  const double load = read_machine().load1;
-  const bool quiet = load < 0.5 * std::thread::hardware_concurrency();
-  return check_row("load", quiet ? "ok" : "limited", "load average " + first_line("/proc/loadavg"),
-                   quiet ? "" : "let other work end before measuring");
-}
-
 Json examine_clock() {
   const std::string source =
       first_line("/sys/devices/system/clocksource/clocksource0/current_clocksource");
@@ -168,10 +153,10 @@ Json examine_machine() {
   checks.push_back(examine_memory());
   checks.push_back(examine_disk());
   checks.push_back(examine_cpus());
-  checks.push_back(examine_load());
   checks.push_back(examine_clock());
   checks.push_back(examine_governor());
   checks.push_back(examine_cpu_sleep());
+  for (Json& check : examine_noise()) checks.push_back(std::move(check));
   checks.push_back(examine_python());
   return {{"ok", any_engine && any_approach}, {"checks", checks}};
 }

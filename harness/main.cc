@@ -64,6 +64,9 @@ void declare_run(CLI::App& app, CommandLine& line) {
   run->add_option("--filter", line.run.filter, "only these cells, e.g. series=uffd-*,link=lan");
   run->add_option("--seed", line.seed,
                   "seed of content, accesses and order instead of the suite's");
+  run->add_flag("--controls", line.run.controls,
+                "add cells that must come out equal (a twin), slower (a planted delay) and lowest "
+                "(floor)");
   run->add_option("--time-budget", line.time_budget,
                   "begin no round that would not end within, e.g. 10min");
   run->add_option("--rounds", line.rounds,
@@ -78,7 +81,7 @@ void declare_run(CLI::App& app, CommandLine& line) {
                 "don't wait for another campaign on this machine");
   run->add_flag("--json", line.run.json,
                 "print the counts of each status as one line of JSON before the directory");
-  run->footer("Example: memsync run quick --reps 5 --filter link=lan");
+  run->footer("Example: memsync run quick --reps 5 --filter link=lan --controls");
 }
 
 void declare_others(CLI::App& app, CommandLine& line) {
@@ -96,6 +99,7 @@ void declare_others(CLI::App& app, CommandLine& line) {
   plan->add_option("--content", line.run.content, "make this file every region");
   plan->add_option("--reps", line.reps, "repetitions per cell")->check(CLI::Range(1U, 1'000'000U));
   plan->add_option("--filter", line.run.filter, "only these cells");
+  plan->add_flag("--controls", line.run.controls, "with the control cells that run adds");
   plan->add_flag("--json", line.json, "as JSON");
   plan->footer("Example: memsync plan quick");
   auto* calibrate =
@@ -131,12 +135,12 @@ int dispatch(const CLI::App& app, CommandLine& line) {
   if (verb == "run" && line.run.suite.empty() == line.run.resume.empty())
     throw SuiteError("name a suite to run, or --resume DIR, not both: memsync run quick");
   const bool changed = line.run.reps || line.run.seed || !line.run.out.empty() ||
-                       !line.run.content.empty() || !line.run.filter.empty() ||
+                       !line.run.content.empty() || !line.run.filter.empty() || line.run.controls ||
                        line.run.time_budget;
   if (verb == "run" && !line.run.resume.empty() && changed)
     throw SuiteError(
         "a campaign goes on as it began: --resume takes no --reps, --seed, --out, "
-        "--content, --filter or --time-budget");
+        "--content, --filter, --controls or --time-budget");
   if (verb == "agent" && line.control_fd >= 0)
     return run_agent(ControlChannel(FileDescriptor(line.control_fd)), line.shared_memory_fd);
   if (verb == "agent") return listen_as_agent(line.listen, line.token);

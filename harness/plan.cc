@@ -225,6 +225,12 @@ void add_totals(Plan& plan, const Suite& suite) {
   plan.estimated_s = blocks * block_s + (plan.calibrates_each_block ? blocks : 1) * calibrations_s;
 }
 
+bool is_wanted(const Suite& suite, const CellFilter& filter, const Cell& cell) {
+  const auto& only = suite.approaches[cell.approach].only;
+  if (only.empty()) return filter.matches(suite, cell);
+  return std::ranges::find(only, std::pair{cell.workload, cell.link}) != only.end();
+}
+
 void check_size(const Suite& suite, const Plan& plan) {
   if (plan.cells.empty())
     throw SuiteError(suite.path, {}, "the filter's terms have no cell in common");
@@ -260,7 +266,7 @@ Plan make_plan(const Suite& suite, const Machine& machine, const std::string& fi
     for (size_t workload = 0; workload < suite.workloads.size(); ++workload)
       for (size_t link = 0; link < suite.links.size(); ++link) {
         Cell cell{.approach = approach, .workload = workload, .link = link};
-        if (!filter.matches(suite, cell)) continue;
+        if (!is_wanted(suite, filter, cell)) continue;
         cell.cell_id = suite.approaches[approach].as + "/" + suite.workloads[workload].name + "/" +
                        suite.links[link].name;
         planner.decide(cell);

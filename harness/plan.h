@@ -65,10 +65,13 @@ class CellFilter {
   std::vector<Term> terms_;
 };
 
-// Cells that the filter leaves out are not in the plan. Throws SuiteError when an estimate exceeds
+// Cells that the filter leaves out are not in the plan, nor are those beyond a control's own
+// (ApproachSpec::only), which no filter leaves out. Throws SuiteError when an estimate exceeds
 // the suite's timeout (lower `accesses`), or when nothing is left to plan, or too much.
 Plan make_plan(const Suite& suite, const Machine& machine, const std::string& filter = "");
 
+// What an estimate allows for processes, namespaces and checks; the rest is the measured work.
+inline constexpr double kRepetitionFixedSeconds = 0.4;
 // A lower bound of a repetition's time from the physics of its link, for the timeout and the time
 // left; how it is made is said in plan_estimate.cc.
 double estimate_seconds(const SyncStrategy& strategy, const Options& options,

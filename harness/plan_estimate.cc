@@ -1,6 +1,7 @@
 // How long a repetition takes at least, and how much memory.
 //
-// Fixed cost (processes, namespaces, checking) + 3 RTT for connecting + what must cross the link:
+// Fixed cost (processes, namespaces, checking) + 3 RTT for connecting + a planted delay + what must
+// cross the link:
 //   read      whoever copies first: the whole region, then the accesses; whoever reads on demand:
 //   the
 //             touched bytes, and one RTT per request when nothing is fetched ahead
@@ -21,7 +22,6 @@ namespace memsync {
 
 namespace {
 
-constexpr double kFixedSeconds = 0.4;
 constexpr double kUnlimitedBps = 1e9;  // bytes per second
 constexpr uint64_t kAgentBytes = 32 << 20;
 
@@ -107,7 +107,8 @@ double estimate_seconds(const SyncStrategy& strategy, const Options& options,
                         const Workload& workload, const LinkShape& link) {
   LinkShape crossed = link;
   if (strategy.info().can.shares_memory) crossed = {};  // nothing crosses
-  const double fixed = kFixedSeconds + 3 * seconds(crossed.rtt);
+  const double fixed =
+      kRepetitionFixedSeconds + 3 * seconds(crossed.rtt) + seconds(options.duration(kPlantedDelay));
   switch (workload.does) {
     case WorkloadKind::read:
       return fixed + read_seconds(strategy, options, workload, crossed);

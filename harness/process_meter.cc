@@ -2,9 +2,7 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <sstream>
 #include <sys/resource.h>
-#include <unistd.h>
 
 namespace memsync {
 
@@ -12,13 +10,6 @@ namespace {
 
 double as_seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
-}
-
-// "some avg10=.. total=<us>" of /proc/pressure/<what>.
-double pressure_total_s(const std::string& what) {
-  const std::string line = proc_value("/proc/pressure/" + what, "some ");
-  const size_t at = line.find("total=");
-  return at == std::string::npos ? -1 : std::strtod(line.c_str() + at + 6, nullptr) * 1e-6;
 }
 
 }  // namespace
@@ -50,19 +41,6 @@ nlohmann::json ProcessMeter::reading() const {
           {"major_faults", now.major_faults - start_.major_faults},
           {"ctx_switches", now.switches - start_.switches},
           {"peak_rss_B", peak_kib * 1024}};
-}
-
-MachineReading read_machine() {
-  MachineReading reading;
-  reading.psi_cpu_s = pressure_total_s("cpu");
-  reading.psi_mem_s = pressure_total_s("memory");
-  std::istringstream cpu(proc_value("/proc/stat", "cpu "));
-  double field = 0;
-  for (int index = 0; index < 8 && cpu >> field; ++index)
-    if (index == 7) reading.steal_s = field / static_cast<double>(::sysconf(_SC_CLK_TCK));
-  double load = 0;
-  if (::getloadavg(&load, 1) == 1) reading.load1 = load;
-  return reading;
 }
 
 }  // namespace memsync

@@ -1,4 +1,4 @@
-// What this process and this machine spent between two moments.
+// What this process spent between two moments.
 #pragma once
 
 #include <cstdint>
@@ -22,15 +22,6 @@ class ProcessMeter {
   static Usage usage_now();
   Usage start_;
 };
-
-// Of the machine: pressure stall totals, steal and load. Absent files read as nothing.
-struct MachineReading {
-  double psi_cpu_s = -1;  // time in which some task waited for a CPU; -1: the kernel has no PSI
-  double psi_mem_s = -1;
-  double steal_s = 0;
-  double load1 = 0;
-};
-MachineReading read_machine();
 
 // The first line of a file that begins with `key`, without it; "" when there is none.
 std::string proc_value(const std::string& path, const std::string& key);

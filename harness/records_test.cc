@@ -9,8 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "harness/campaign_files.h"
 #include "harness/columns.h"
 #include "harness/control_channel.h"
+#include "harness/environment.h"
 #include "harness/results_directory.h"
 #include "harness/samples.h"
 
@@ -99,6 +101,18 @@ TEST_F(Results, ATornRowIsCutOffWhenTheyAreReopened) {
   ASSERT_EQ(rows.size(), 2u);
   EXPECT_EQ(rows[0].get("run_id"), "r1");
   EXPECT_EQ(rows[1].get("run_id"), "r2");
+}
+
+TEST_F(Results, AreToldByTheDigestsOfTheFilesThatAreThere) {
+  auto directory = ResultsDirectory::create(path("told"));
+  directory.write_file("plan.csv", "abc");
+  directory.write_file("manifest.json", "{}");
+  const auto digests = file_digests(directory);
+  EXPECT_EQ(digests.size(), 2u) << digests;
+  // FIPS 180-2, appendix B.1
+  EXPECT_EQ(digests.at("plan.csv"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(digests.at("runs.csv"), sha256_hex(csv_header()));
 }
 
 TEST_F(Results, HaveOneWriterAtATime) {

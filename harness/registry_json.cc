@@ -5,6 +5,7 @@
 
 #include "approaches/registry.h"
 #include "harness/columns.h"
+#include "harness/controls.h"
 #include "harness/environment.h"
 #include "harness/machine.h"
 
@@ -30,21 +31,26 @@ Json capabilities_json(const Capabilities& can) {
           {"shares_memory", can.shares_memory}};
 }
 
+Json option_json(const OptionSpec& option) {
+  return {{"name", option.name},
+          {"default", option.default_value},
+          {"unit", option.unit},
+          {"choices", option.choices},
+          {"help", option.help}};
+}
+
 Json approach_json(const SyncStrategy& strategy) {
   const StrategyInfo& info = strategy.info();
   Json options = Json::array();
-  for (const OptionSpec& option : info.options)
-    options.push_back({{"name", option.name},
-                       {"default", option.default_value},
-                       {"unit", option.unit},
-                       {"choices", option.choices},
-                       {"help", option.help}});
+  for (const auto& specs : {info.options, common_options()})
+    for (const OptionSpec& option : specs) options.push_back(option_json(option));
   const auto unmet = strategy.unmet_requirements(Options(info.options, {}));
   return {{"name", info.name},
           {"summary", info.summary},
           {"reference", info.reference},
           {"capabilities", capabilities_json(info.can)},
           {"options", options},
+          {"exact", info.payload_is_exact ? Json::array({"payload_B"}) : Json::array()},
           {"available", unmet.empty()},
           {"unmet", unmet}};
 }
@@ -64,6 +70,20 @@ Json link_json(const std::string& name, const LinkShape& shape) {
                {"rate_Bps", nullptr}};
   if (shape.bits_per_second) json["rate_Bps"] = static_cast<double>(*shape.bits_per_second) / 8;
   return json;
+}
+
+Json series_json(const ApproachSpec& approach, const SeriesRelation& relation, size_t index) {
+  const SyncStrategy* strategy = find_strategy(approach.use);
+  Json series = {{"series", approach.as},
+                 {"approach", approach.use},
+                 {"options", Options(strategy->info().options, approach.with).canonical()},
+                 {"colour", kColours[index % kColours.size()]},
+                 {"marker", kMarkers[index % kMarkers.size()]},
+                 {"role", series_role_name(relation.role)},
+                 {"of", relation.of}};
+  if (relation.role == SeriesRole::planted)
+    series["planted_delay_s"] = seconds(relation.planted_delay);
+  return series;
 }
 
 Json optional_name(const std::optional<std::string>& name) {
@@ -134,16 +154,9 @@ Json registry_json(const Suite& suite, LinkEngine engine) {
                {"workloads", Json::array()},
                {"links", Json::array()},
                {"exclusions", Json::array()}};
-  for (size_t i = 0; i < suite.approaches.size(); ++i) {
-    const ApproachSpec& approach = suite.approaches[i];
-    const SyncStrategy* strategy = find_strategy(approach.use);
-    json["series"].push_back(
-        {{"series", approach.as},
-         {"approach", approach.use},
-         {"options", Options(strategy->info().options, approach.with).canonical()},
-         {"colour", kColours[i % kColours.size()]},
-         {"marker", kMarkers[i % kMarkers.size()]}});
-  }
+  const auto relations = relations_of(suite, registered_strategies());
+  for (size_t i = 0; i < suite.approaches.size(); ++i)
+    json["series"].push_back(series_json(suite.approaches[i], relations[i], i));
   for (const Workload& workload : suite.workloads) {
     Json entry = {{"name", workload.name},
                   {"does", workload_kind_name(workload.does)},

@@ -2,11 +2,10 @@
 
 #include <filesystem>
 #include <memory>
-#include <thread>
 
 #include "approaches/registry.h"
 #include "harness/environment.h"
-#include "harness/process_meter.h"
+#include "harness/noise.h"
 #include "harness/samples.h"
 #include "harness/workload_wire.h"
 #include "lib/os/mapping.h"
@@ -149,7 +148,7 @@ class Repetition {
     if (workload_.access.order == AccessOrder::sequential && checked >= workload_.region_bytes)
       row_.set("full_s", elapsed);
     destination_spent_ = result.at("spent");
-    moved_ = result.value("moved", Json());
+    destination_moved_ = result.at("moved");
   }
 
   void update() {
@@ -219,10 +218,11 @@ class Repetition {
   void finish() {
     const Json destination = call(*destination_, {{"do", "finish"}});
     const Json source = call(*source_, {{"do", "finish"}});
-    copy(destination, "payload_received", row_, "payload_B");
-    if (!moved_.is_null()) copy(moved_, "payload_B", row_, "payload_B");
-    copy(destination, "window_bytes", row_, "window_B");
-    copy(destination, "faults", row_, "faults");
+    // Of a read, what had come by its last access: whoever reads ahead goes on after it.
+    const Json& moved = destination_moved_.is_null() ? destination.at("moved") : destination_moved_;
+    copy(moved, "payload_received", row_, "payload_B");
+    copy(moved, "window_bytes", row_, "window_B");
+    copy(moved, "faults", row_, "faults");
     copy(destination, "prefetched_at_open_B", row_, "prefetched_at_open_B");
     const Json& spent = destination_spent_.is_null() ? destination.at("spent") : destination_spent_;
     copy(spent, "cpu_s", row_, "cpu_dst_s");
@@ -233,7 +233,7 @@ class Repetition {
     copy(source.at("spent"), "cpu_s", row_, "cpu_src_s");
     copy(source.at("spent"), "peak_rss_B", row_, "peak_rss_src_B");
     if (link_) set_wire();
-    set_limit(destination);
+    set_limit(moved);
   }
 
   void set_wire() {
@@ -248,7 +248,7 @@ class Repetition {
   }
 
   // What no implementation can exceed, and the judgement that this one did not.
-  void set_limit(const Json& destination) {
+  void set_limit(const Json& moved) {
     const SyncStrategy* strategy = find_strategy(approach_.use);
     if (workload_.does != WorkloadKind::read || strategy->info().can.shares_memory) return;
     double limit = setup_.copy_rate;
@@ -264,15 +264,15 @@ class Repetition {
     if (setup_.calibration != nullptr) {
       const Calibration& link = *setup_.calibration;
       if (link.bits_per_second) lower(*link.bits_per_second / 8, *link.bits_per_second / 8, "rate");
-      if (destination.contains("window_bytes") && link.rtt_p50_s > 0 && link.rtt_min_s > 0) {
-        const double window = destination["window_bytes"];
+      if (moved.contains("window_bytes") && link.rtt_p50_s > 0 && link.rtt_min_s > 0) {
+        const double window = moved["window_bytes"];
         lower(window / link.rtt_p50_s, window / link.rtt_min_s, "window");
       }
     }
     row_.set("limit_Bps", limit);
     row_.set("limit_by", by);
-    if (moved_.is_null()) return;
-    const double rate = moved_.at("payload_B").get<double>() / moved_.at("elapsed_s").get<double>();
+    if (!moved.contains("payload_received") || !moved.contains("elapsed_s")) return;
+    const double rate = moved["payload_received"].get<double>() / moved["elapsed_s"].get<double>();
     row_.set("efficiency_ratio", rate / limit);
     if (rate > kImpossible * judged)
       throw RepetitionFailure("invalid", "moved " + std::to_string(static_cast<uint64_t>(rate)) +
@@ -364,22 +364,12 @@ class Repetition {
   const ApproachSpec& approach_;
   const Deadline deadline_;
   Json destination_spent_;
-  Json moved_;  // until the end of the reading: what came later was read ahead for nothing
+  Json destination_moved_;  // until the last access: what came later was read ahead for nothing
   FileDescriptor shared_memory_;
   std::unique_ptr<Link> link_;
   std::optional<Agent> source_;  // after link_: the agents end before their namespaces go
   std::optional<Agent> destination_;
 };
-
-void set_noise(const MachineReading& before, const MachineReading& now, double elapsed, Row& row) {
-  const double steal = now.steal_s - before.steal_s;
-  if (before.psi_cpu_s >= 0) row.set("psi_cpu_ratio", (now.psi_cpu_s - before.psi_cpu_s) / elapsed);
-  if (before.psi_mem_s >= 0) row.set("psi_mem_ratio", (now.psi_mem_s - before.psi_mem_s) / elapsed);
-  row.set("steal_s", steal);
-  row.set("load1", before.load1);
-  row.set("noisy",
-          steal > 0.02 * elapsed || before.load1 > 2.0 * std::thread::hardware_concurrency());
-}
 
 // Everything that was measured: gone from a row that is not ok.
 void clear_measures(Row& row) {
@@ -415,7 +405,12 @@ void run_repetition(const RepetitionSetup& setup, Expectations& expectations,
                     InterruptWatch& interrupt, Row& row) {
   const MachineReading machine = read_machine();
   const Deadline start = Clock::now();
-  row.set("content_hash", to_hex(expectations.content(setup.cell.workload)));
+  const size_t workload = setup.cell.workload;
+  row.set("content_hash", to_hex(expectations.content(workload)));
+  // Worked out now, so that an approach that reads ahead doesn't go on while the answer waits for
+  // it.
+  if (const auto accesses = setup.suite.workloads[workload].access_count())
+    expectations.read(workload, *accesses);
   try {
     if (setup.calibration != nullptr && !setup.calibration->ok())
       throw RepetitionFailure("invalid",
@@ -438,7 +433,8 @@ void run_repetition(const RepetitionSetup& setup, Expectations& expectations,
     clear_measures(row);
   else
     row.set("overhead_s", elapsed - std::stod(row.get("duration_s")));
-  set_noise(machine, read_machine(), elapsed, row);
+  set_noise(machine, read_machine(), setup.was_quiet,
+            setup.remote == nullptr ? Hosts::here : Hosts::elsewhere, row);
   remove_empty_logs(setup, row);
 }
 

@@ -40,6 +40,7 @@ struct RepetitionSetup {
   LinkEngine engine = LinkEngine::none;
   const Calibration* calibration;  // of this link and block; null: external
   double copy_rate = 0;            // bytes per second
+  bool was_quiet = true;           // nobody else used the machine when this began
   const RemoteAgents* remote = nullptr;
 };
 

@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "approaches/sync_strategy.h"
@@ -95,6 +96,9 @@ struct ApproachSpec {
   std::string use{};
   std::string as{};  // its label, the column `series`
   std::map<std::string, std::string> with{};
+  // A series that add_controls() added is planned for these cells alone, {workload, link}; empty:
+  // for all.
+  std::vector<std::pair<size_t, size_t>> only{};
   SuitePosition at{};
 };
 

@@ -34,7 +34,8 @@ constexpr StrategyInfo kTcpCopy{
             .destination_before = Access::read,
             .writes_reach_peer = true},
     .attachment = "memory",
-    .transport = "stream"};
+    .transport = "stream",
+    .payload_is_exact = true};
 
 constexpr StrategyInfo kFloor{
     .name = "floor",
@@ -47,7 +48,8 @@ constexpr StrategyInfo kFloor{
             .readable_before_complete = true,
             .destinations_max = 64,
             .shares_memory = true},
-    .attachment = "memory"};
+    .attachment = "memory",
+    .payload_is_exact = true};  // none at all
 
 }  // namespace
 

@@ -13,6 +13,9 @@ using Deadline = Clock::time_point;
 inline double seconds(Nanoseconds duration) {
   return std::chrono::duration<double>(duration).count();
 }
+inline Nanoseconds from_seconds(double duration) {
+  return std::chrono::duration_cast<Nanoseconds>(std::chrono::duration<double>(duration));
+}
 inline Deadline after(Nanoseconds duration) {
   return Clock::now() + duration;
 }

@@ -61,6 +61,15 @@ def test_measures_obey_physics(write_suite, tmp_path: Path) -> None:
     assert float(floor["blackout_s"]) < float(rows["userfaultfd/move/fast"]["blackout_s"])
 
 
+def test_what_is_read_ahead_after_the_last_access_is_not_counted(write_suite, tmp_path: Path) -> None:
+    # The first repetition of a campaign once let 10 MB come while the conductor worked out what to expect.
+    part = READ.replace("1000003B", "64MiB").replace("sequential", "sequential, accesses: 256")
+    suite = write_suite(workloads=part, links=FAST, approaches="  - {use: userfaultfd}")
+    (row,) = memsync("run", suite, "--out", tmp_path / "out").rows
+    assert row["status"] == "ok", row["status_detail"]
+    assert 1 << 20 <= int(row["payload_B"]) <= float(row["duration_s"]) * 1.02 * 125e6
+
+
 def test_small_regions_are_handed_over_every_time(write_suite, tmp_path: Path) -> None:
     # All of it is asked for twice: by faults and by what settles the rest. A late answer must harm nobody.
     suite = write_suite(workloads=MOVE.replace("1000003B", "1MiB"), approaches="  - {use: userfaultfd}", reps=12)

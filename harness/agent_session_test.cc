@@ -1,0 +1,82 @@
+// Two agents' sessions in one process, over an approach that needs no network.
+#include "harness/agent_session.h"
+
+#include <gtest/gtest.h>
+#include <map>
+#include <string>
+
+#include "harness/workload_wire.h"
+
+namespace memsync {
+namespace {
+
+using Json = nlohmann::json;
+using Given = std::map<std::string, std::string>;
+
+constexpr uint64_t kRegion = 64 << 10;
+constexpr double kDelay = 0.02;
+const Given kDelayed = {{"planted_delay", "20ms"}};
+
+Workload workload_of(WorkloadKind does) {
+  Workload workload;
+  workload.does = does;
+  workload.region_bytes = kRegion;
+  workload.chunk_bytes = workload.touch_bytes = 4096;
+  if (does == WorkloadKind::handover)
+    workload.writer = WriterSpec{.bytes_per_second = 16 << 20, .span_bytes = kRegion};
+  return workload;
+}
+
+// A source and a destination of `floor`, both open.
+class Hosts {
+ public:
+  Hosts(WorkloadKind does, const Given& options) {
+    Json request = {{"do", "prepare"},
+                    {"role", "source"},
+                    {"approach", "floor"},
+                    {"options", options},
+                    {"workload", to_json(workload_of(does))},
+                    {"seed", 1},
+                    {"region_id", std::string(32, '0')},
+                    {"limit_s", 60.0},
+                    {"addresses", {{"source", "127.0.0.1"}, {"destination0", "127.0.0.1"}}}};
+    source.answer(request);
+    request["role"] = "destination";
+    destination.answer(request);
+    source_opened = source.answer({{"do", "open"}});
+    destination_opened = destination.answer({{"do", "open"}});
+  }
+
+ private:
+  const FileDescriptor shared_ = FileDescriptor::memory_file("region", kRegion + page_bytes());
+
+ public:
+  AgentSession source{shared_.get()};
+  AgentSession destination{shared_.get()};
+  Json source_opened, destination_opened;
+};
+
+TEST(PlantedDelay, IsPartOfOpeningTheDestinationOfARead) {
+  Hosts hosts(WorkloadKind::read, kDelayed);
+  EXPECT_GE(hosts.destination_opened.at("open_s").get<double>(), kDelay);
+  EXPECT_GE(hosts.destination.answer({{"do", "read"}}).at("first_access_s").get<double>(), kDelay);
+}
+
+TEST(AgentSession, TellsWhatHadMovedByTheLastAccess) {
+  Hosts hosts(WorkloadKind::read, {});
+  EXPECT_EQ(hosts.destination.answer({{"do", "read"}}).at("moved").at("payload_received"), 0);
+}
+
+TEST(PlantedDelay, IsPartOfTheBlackoutOfAHandOver) {
+  Hosts hosts(WorkloadKind::handover, kDelayed);
+  hosts.source.answer({{"do", "write_start"}});
+  const Json moved = hosts.destination.answer({{"do", "hand_over"}});
+  const Json stopped = hosts.source.answer({{"do", "write_stop"}});
+  EXPECT_GE(moved.at("resume_s").get<double>(), kDelay);
+  const auto first = moved.at("done_ns").at(0).get<int64_t>();
+  const auto last = stopped.at("last_done_ns").get<int64_t>();
+  EXPECT_GE(static_cast<double>(first - last) * 1e-9, kDelay);
+}
+
+}  // namespace
+}  // namespace memsync
