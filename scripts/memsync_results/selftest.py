@@ -137,7 +137,7 @@ def _set_status(status: str) -> Callable[[Path], None]:
 
     def damage(candidate: Path) -> None:
         rows = _read_rows(candidate / "runs.csv")
-        row = next(r for r in rows if r["is_warmup"] == "0" and r["status"] == "ok")
+        row = next(r for r in rows if r["is_warmup"] == "0" and r["approach"] != "floor")
         row |= {"status": status, "status_detail": f"planted: {status}"}
         row |= dict.fromkeys(measures, "")
         _write_rows(candidate / "runs.csv", rows, _header(candidate / "runs.csv"))
