@@ -15,7 +15,7 @@ using Given = std::map<std::string, std::string>;
 
 constexpr uint64_t kRegion = 64 << 10;
 constexpr double kDelay = 0.02;
-const Given kDelayed = {{"planted_delay", "20ms"}};
+constexpr const char* kDelayText = "20ms";
 
 Workload workload_of(WorkloadKind does) {
   Workload workload;
@@ -57,7 +57,7 @@ class Hosts {
 };
 
 TEST(PlantedDelay, IsPartOfOpeningTheDestinationOfARead) {
-  Hosts hosts(WorkloadKind::read, kDelayed);
+  Hosts hosts(WorkloadKind::read, {{"planted_delay", kDelayText}});
   EXPECT_GE(hosts.destination_opened.at("open_s").get<double>(), kDelay);
   EXPECT_GE(hosts.destination.answer({{"do", "read"}}).at("first_access_s").get<double>(), kDelay);
 }
@@ -68,7 +68,7 @@ TEST(AgentSession, TellsWhatHadMovedByTheLastAccess) {
 }
 
 TEST(PlantedDelay, IsPartOfTheBlackoutOfAHandOver) {
-  Hosts hosts(WorkloadKind::handover, kDelayed);
+  Hosts hosts(WorkloadKind::handover, {{"planted_delay", kDelayText}});
   hosts.source.answer({{"do", "write_start"}});
   const Json moved = hosts.destination.answer({{"do", "hand_over"}});
   const Json stopped = hosts.source.answer({{"do", "write_stop"}});

@@ -108,6 +108,7 @@ std::string_view series_role_name(SeriesRole role) noexcept {
 
 std::vector<SeriesRelation> relations_of(const Suite& suite, const StrategyDirectory& known) {
   std::vector<Behaviour> all;
+  all.reserve(suite.approaches.size());
   for (const ApproachSpec& approach : suite.approaches)
     all.push_back(behaviour_of(approach, known));
   std::vector<SeriesRelation> relations(all.size());

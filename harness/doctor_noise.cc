@@ -88,7 +88,8 @@ Watch watch_machine() {
 
 Json examine_others(const Watch& watch) {
   const double others = others_ratio(watch.before, watch.now).value_or(0);
-  std::string detail = fmt::format("others use {:.0f} % of {} CPUs", 100 * others, watch.now.cpus);
+  const std::string detail =
+      fmt::format("others use {:.0f} % of {} CPUs", 100 * others, watch.now.cpus);
   std::string names;
   for (const ProcessCpu& process : watch.busiest)
     names += fmt::format("{}{} {:.0f} % of one", names.empty() ? ": " : ", ", process.name,

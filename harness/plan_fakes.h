@@ -41,8 +41,8 @@ inline Suite suite_of(
                      "s.yaml", described_strategies());
 }
 
-inline const char* const kScan = "{name: scan, does: read, region: 1MiB}";
-inline const char* const kMove = "{name: move, does: handover, region: 1MiB, after: 100ms}";
+inline constexpr const char* kScan = "{name: scan, does: read, region: 1MiB}";
+inline constexpr const char* kMove = "{name: move, does: handover, region: 1MiB, after: 100ms}";
 
 inline const Cell& cell_of(const Plan& plan, const std::string& id) {
   const auto found = std::ranges::find(plan.cells, id, &Cell::cell_id);

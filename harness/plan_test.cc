@@ -270,6 +270,7 @@ TEST(Order, RunsEveryPlannedCellOncePerBlockWarmUpsFirst) {
 
 std::vector<size_t> cells_of(const std::vector<Run>& runs) {
   std::vector<size_t> cells;
+  cells.reserve(runs.size());
   for (const Run& run : runs) cells.push_back(run.cell);
   return cells;
 }

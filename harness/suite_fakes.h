@@ -6,7 +6,6 @@
 #include <array>
 #include <stdexcept>
 #include <string>
-#include <utility>
 
 #include "harness/suite.h"
 
@@ -51,7 +50,7 @@ inline StrategyDirectory described_strategies() {
                                .destination_before = Access::read,
                                .writes_reach_peer = true,
                                .destinations_max = 4};
-  static const std::array<DescribedStrategy, 4> strategies = {
+  static const std::array<DescribedStrategy, 4> kStrategies = {
       DescribedStrategy({.name = "userfaultfd",
                          .summary = "pull",
                          .reference = "",
@@ -64,11 +63,11 @@ inline StrategyDirectory described_strategies() {
   };
   StrategyDirectory directory;
   directory.find = [](std::string_view name) -> const SyncStrategy* {
-    for (const DescribedStrategy& strategy : strategies)
+    for (const DescribedStrategy& strategy : kStrategies)
       if (strategy.info().name == name) return &strategy;
     return nullptr;
   };
-  for (const DescribedStrategy& strategy : strategies)
+  for (const DescribedStrategy& strategy : kStrategies)
     directory.names.emplace_back(strategy.info().name);
   return directory;
 }

@@ -36,6 +36,8 @@ def test_every_planned_cell_has_a_row_that_is_ok_or_explained(write_suite, tmp_p
             assert row["status_detail"]
     ok = {cell for cell, row in rows.items() if row["status"] == "ok"}
     assert {"userfaultfd/scan/fast", "userfaultfd/move/fast", "floor/move/local", "tcp_copy/nightly/local"} <= ok
+    copied = rows["tcp_copy/nightly/fast"]  # twice the region over 1 Gbit/s
+    assert float(copied["duration_s"]) >= 2 * 1000003 / 125e6
     for name in ("manifest.json", "suite.yaml", "plan.csv", "env.json", "calibration.json", "registry.json", "schema.json"):
         assert (outcome.directory / name).exists(), name
 
