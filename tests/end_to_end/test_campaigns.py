@@ -151,7 +151,8 @@ def find_agent(out: Path, name: str) -> int:
         for line in our_processes():
             pid = line.split(":")[0]
             try:
-                if name in os.readlink(f"/proc/{pid}/fd/1"):
+                log = os.readlink(f"/proc/{pid}/fd/1")
+                if log.startswith(f"{out}/") and name in log:  # not another campaign's
                     return int(pid)
             except OSError:
                 continue
