@@ -132,8 +132,9 @@ constexpr Column kColumns[] = {
      "idle, stolen or interrupts', nor memsync's (conductor, agents, link engine); correct to 10 "
      "ms of CPU time; empty over real machines"},
     {"noisy", "boolean", "", "",
-     "1: steal_s above 2 % of the repetition's time, or other_cpu_ratio above 0.1, or others used "
-     "the machine when the wait for a quiet one ended"},
+     "1: steal_s above 2 % of the repetition's time, or other_cpu_ratio above 0.1 by more than 10 "
+     "ms "
+     "of CPU time, or others used the machine when the wait for a quiet one ended"},
     {"host_id", "string", "", "", "hash of the machine's id and name"},
     {"kernel", "string", "", "", "release of the running kernel"},
     {"git_sha", "string", "", "", "commit of the source tree"},

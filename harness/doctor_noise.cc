@@ -87,14 +87,14 @@ Watch watch_machine() {
 }
 
 Json examine_others(const Watch& watch) {
-  const double others = others_ratio(watch.before, watch.now).value_or(0);
+  const OthersShare others = others_share(watch.before, watch.now).value_or(OthersShare{});
   const std::string detail =
-      fmt::format("others use {:.0f} % of {} CPUs", 100 * others, watch.now.cpus);
+      fmt::format("others use {:.0f} % of {} CPUs", 100 * others.ratio, watch.now.cpus);
   std::string names;
   for (const ProcessCpu& process : watch.busiest)
     names += fmt::format("{}{} {:.0f} % of one", names.empty() ? ": " : ", ", process.name,
                          100 * process.cpu_s / watch.elapsed_s());
-  return check_row_if(others <= kOthersMax, "other processes", detail + names,
+  return check_row_if(!others.is_noise(), "other processes", detail + names,
                       names.empty() ? "no single one stands out: look for short-lived ones, or "
                                       "outside of this container"
                                     : "end them or let them end; a campaign waits a little before "

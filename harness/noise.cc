@@ -15,7 +15,7 @@ namespace memsync {
 
 namespace {
 
-constexpr double kCapacityLeast = 0.1;  // CPU seconds
+constexpr double kStatUnit = 0.01;  // seconds: USER_HZ is 100 everywhere
 
 // "some avg10=.. total=<us>" of /proc/pressure/<what>.
 double pressure_total_s(const std::string& what) {
@@ -68,12 +68,12 @@ MachineReading read_machine() {
   return reading;
 }
 
-std::optional<double> others_ratio(const MachineReading& before, const MachineReading& now) {
+std::optional<OthersShare> others_share(const MachineReading& before, const MachineReading& now) {
   const double capacity = seconds(now.at - before.at) * now.cpus;
-  if (capacity < kCapacityLeast) return std::nullopt;
+  if (capacity < 5 * kStatUnit) return std::nullopt;
   const double known = (now.idle_s - before.idle_s) + (now.interrupts_s - before.interrupts_s) +
                        (now.steal_s - before.steal_s) + (now.ours_s - before.ours_s);
-  return std::clamp(1 - known / capacity, 0.0, 1.0);
+  return OthersShare{std::clamp(1 - known / capacity, 0.0, 1.0), kStatUnit / capacity};
 }
 
 void set_noise(const MachineReading& before, const MachineReading& now, bool was_quiet, Hosts hosts,
@@ -84,9 +84,9 @@ void set_noise(const MachineReading& before, const MachineReading& now, bool was
   if (before.psi_mem_s >= 0) row.set("psi_mem_ratio", (now.psi_mem_s - before.psi_mem_s) / elapsed);
   row.set("steal_s", steal);
   row.set("load1", before.load1);
-  const auto others = hosts == Hosts::here ? others_ratio(before, now) : std::nullopt;
-  row.set("other_cpu_ratio", others);
-  row.set("noisy", steal > kStealMax * elapsed || others.value_or(0) > kOthersMax || !was_quiet);
+  const auto others = hosts == Hosts::here ? others_share(before, now) : std::nullopt;
+  if (others) row.set("other_cpu_ratio", others->ratio);
+  row.set("noisy", steal > kStealMax * elapsed || (others && others->is_noise()) || !was_quiet);
 }
 
 }  // namespace memsync

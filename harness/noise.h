@@ -22,14 +22,19 @@ struct MachineReading {
 };
 MachineReading read_machine();
 
-// Share of the machine's CPU time between two readings that was neither idle nor stolen, nor
-// interrupts', nor ours: other processes had it. Correct to 10 ms of CPU time, the unit of
-// /proc/stat; nullopt below ten times that.
-std::optional<double> others_ratio(const MachineReading& before, const MachineReading& now);
-
 // Above this share others are no longer a whisper; how it was found: harness/README.md.
 inline constexpr double kOthersMax = 0.1;
 inline constexpr double kStealMax = 0.02;  // of the elapsed time
+
+// Share of the machine's CPU time between two readings that was neither idle nor stolen, nor
+// interrupts', nor ours: other processes had it.
+struct OthersShare {
+  double ratio = 0;
+  double rounding = 0;  // it may be so much too high or too low: /proc/stat counts in 10 ms
+  bool is_noise() const { return ratio - rounding > kOthersMax; }
+};
+// nullopt for a moment too short to tell.
+std::optional<OthersShare> others_share(const MachineReading& before, const MachineReading& now);
 
 // Where a repetition's CPU time is spent.
 enum class Hosts : uint8_t { here, elsewhere };

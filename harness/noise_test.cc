@@ -16,32 +16,32 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Two CPUs, ten seconds later.
-struct TenSeconds {
+// Two CPUs, ten seconds later unless a test says otherwise.
+struct TwoReadings {
   MachineReading before{.at = Deadline{}, .cpus = 2};
   MachineReading now{.at = Deadline{} + 10s, .cpus = 2};
 };
 
 TEST(Others, HaveWhatIsNeitherIdleNorOurs) {
-  TenSeconds readings;
+  TwoReadings readings;
   readings.now.idle_s = 12;
   readings.now.ours_s = 5;
-  EXPECT_NEAR(others_ratio(readings.before, readings.now).value(), 3.0 / 20, 1e-12);
+  EXPECT_NEAR(others_share(readings.before, readings.now)->ratio, 3.0 / 20, 1e-12);
   readings.now.interrupts_s = 1;
   readings.now.steal_s = 0.5;
-  EXPECT_NEAR(others_ratio(readings.before, readings.now).value(), 1.5 / 20, 1e-12);
+  EXPECT_NEAR(others_share(readings.before, readings.now)->ratio, 1.5 / 20, 1e-12);
 }
 
 TEST(Others, AreNeverLessThanNobody) {
-  TenSeconds readings;
+  TwoReadings readings;
   readings.now.idle_s = 20.01;  // rounded up
-  EXPECT_EQ(others_ratio(readings.before, readings.now), 0);
+  EXPECT_EQ(others_share(readings.before, readings.now)->ratio, 0);
 }
 
 TEST(Others, AreNotToldOfAMomentTooShortForTheUnit) {
-  TenSeconds readings;
-  readings.now.at = Deadline{} + 40ms;
-  EXPECT_FALSE(others_ratio(readings.before, readings.now).has_value());
+  TwoReadings readings;
+  readings.now.at = Deadline{} + 20ms;
+  EXPECT_FALSE(others_share(readings.before, readings.now).has_value());
 }
 
 TEST(MachineReadings, CountAnEndedChildAsOurs) {
@@ -59,14 +59,14 @@ TEST(MachineReadings, CountTheCpus) {
   EXPECT_EQ(read_machine().cpus, static_cast<unsigned>(::sysconf(_SC_NPROCESSORS_ONLN)));
 }
 
-Row noise_of(const TenSeconds& readings, bool was_quiet = true, Hosts hosts = Hosts::here) {
+Row noise_of(const TwoReadings& readings, bool was_quiet = true, Hosts hosts = Hosts::here) {
   Row row;
   set_noise(readings.before, readings.now, was_quiet, hosts, row);
   return row;
 }
 
 TEST(Noise, IsStealOrOthersOrAGateThatGaveUp) {
-  TenSeconds readings;
+  TwoReadings readings;
   readings.now.idle_s = 20;
   EXPECT_EQ(noise_of(readings).get("noisy"), "0");
   EXPECT_EQ(noise_of(readings, false).get("noisy"), "1");
@@ -76,6 +76,16 @@ TEST(Noise, IsStealOrOthersOrAGateThatGaveUp) {
   readings.now.idle_s = 17.9;
   EXPECT_EQ(noise_of(readings).get("noisy"), "1");
   EXPECT_EQ(noise_of(readings).get("other_cpu_ratio"), "0.105");
+}
+
+TEST(Noise, IsNotWhatRoundingAloneMayBe) {
+  TwoReadings readings;
+  readings.now.at = Deadline{} + 50ms;  // 0.1 s of CPU time, counted in 10 ms
+  readings.now.idle_s = 0.081;
+  EXPECT_EQ(noise_of(readings).get("other_cpu_ratio"), "0.19");
+  EXPECT_EQ(noise_of(readings).get("noisy"), "0");
+  readings.now.idle_s = 0.07;
+  EXPECT_EQ(noise_of(readings).get("noisy"), "1");
 }
 
 TEST(Noise, OfAnotherMachineIsNotSeen) {

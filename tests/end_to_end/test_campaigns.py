@@ -145,14 +145,14 @@ def test_nothing_is_left_after_the_conductor_was_killed(write_suite, tmp_path: P
 
 
 def find_agent(out: Path, name: str) -> int:
-    """The pid of the agent whose log file is `name`'s."""
+    """The pid of this campaign's agent whose log file is `name`'s."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for line in our_processes():
             pid = line.split(":")[0]
             try:
-                log = os.readlink(f"/proc/{pid}/fd/1")
-                if log.startswith(f"{out}/") and name in log:  # not another campaign's
+                log = Path(os.readlink(f"/proc/{pid}/fd/1"))
+                if log.parent == out / "logs" and f".{name}." in log.name:
                     return int(pid)
             except OSError:
                 continue
