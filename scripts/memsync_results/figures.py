@@ -192,7 +192,9 @@ FIGURES: dict[str, Callable[[list[Cell]], Drawing | None]] = {
 def draw_all(
     cells: list[Cell], folder: Path, names: list[str] | None = None
 ) -> list[tuple[Drawing, Files]]:
-    """Draws and writes the figures that have data, all or those named."""
+    """Draws and writes the figures that have data, all or those named. Controls are left out: they
+    are there to be judged, and the report says what they showed."""
+    cells = [cell for cell in cells if not cell.series.role]
     drawn = []
     for name in names or FIGURES:
         with style():

@@ -152,3 +152,13 @@ def test_where_it_loses_names_rivals_and_not_the_floor(markdown: str):
     assert any(row.startswith("| uffd-demand | scan | wan | throughput |") for row in rows)
     assert any(row.startswith("| tcp_copy | scan | lan | first access |") for row in rows)
     assert not any("floor" in row for row in rows)
+
+
+def test_controls_are_told_and_not_drawn(tmp_path: Path):
+    results = write_campaign(tmp_path / "campaign", Model(reps=12, controls=True, noise=0.015))
+    write_report(results)
+    text = (results / "report.md").read_text()
+    assert "Controls: VALID" in text
+    assert "A/A twin equal: throughput of" in text
+    assert "planted slow-down found:" in text
+    assert "tcp-twin" not in (results / "figures" / "throughput.csv").read_text()
