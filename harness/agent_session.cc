@@ -104,12 +104,12 @@ nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
   setup_.network = network_.get();
   setup_.transport = &native_transport();
   setup_.suspend_app = [this] {
-    if (application_) application_->suspend();
+    if (auto* application = running_.load()) application->suspend();
   };
   setup_.resume_app = [this] {
     // Within the blackout; a source resumes its own when a hand-over has failed.
     if (!is_source_) delay_as_planted();
-    if (application_) application_->resume();
+    if (auto* application = running_.load()) application->resume();
   };
   return nlohmann::json::object();
 }
@@ -191,6 +191,7 @@ nlohmann::json AgentSession::read() {
 
 nlohmann::json AgentSession::write_start() {
   application_ = std::make_unique<ScheduledApplication>(memory(), script_.value(), Phase::source);
+  running_ = application_.get();
   application_->resume();
   return nlohmann::json::object();
 }
@@ -208,6 +209,7 @@ nlohmann::json AgentSession::hand_over() {
   if (handover == nullptr) throw std::logic_error("this approach has no hand-over");
   application_ =
       std::make_unique<ScheduledApplication>(memory(), script_.value(), Phase::destination);
+  running_ = application_.get();
   const HandoverReport report = handover->finalize(after(limit_));
   const Deadline resumed = Clock::now();
   const Nanoseconds settle = handover->settle(after(limit_));
@@ -290,6 +292,7 @@ nlohmann::json AgentSession::finish() {
   const nlohmann::json answer = {{"moved", to_json(side_->statistics())},
                                  {"prefetched_at_open_B", prefetched_at_open_},
                                  {"spent", meter_.reading()}};
+  running_ = nullptr;
   application_.reset();
   side_.reset();
   return answer;

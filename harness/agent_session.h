@@ -1,6 +1,7 @@
 // What an agent keeps between commands: one side of one approach, and the application on it.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -73,6 +74,8 @@ class AgentSession {
   uint64_t prefetched_at_open_ = 0;
   std::unique_ptr<Side> side_;
   std::unique_ptr<ScheduledApplication> application_;  // after side_: ends first
+  // The same for the side's own threads, which stop and start it; null while there is none.
+  std::atomic<ScheduledApplication*> running_ = nullptr;
 };
 
 }  // namespace memsync
