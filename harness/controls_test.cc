@@ -70,6 +70,14 @@ TEST(Controls, AreAddedToTheCheapestCellThatTheLinkBounds) {
                           "userfaultfd-planted/scan/lan", "userfaultfd-planted-2/move/lan"));
 }
 
+TEST(Controls, AreAddedWhereTheDistanceDecidesRatherThanTheRate) {
+  const Suite suite =
+      suite_of(kScan, "{name: near, rate: 1Gbit/s, rtt: 0ms}, {name: far, rate: 1Gbit/s, rtt: 5ms}",
+               "{use: tcp_copy}, {use: floor}");
+  EXPECT_THAT(added_cells(suite),
+              ElementsAre("tcp_copy-twin/scan/far", "tcp_copy-planted/scan/far"));
+}
+
 TEST(Controls, BringTheirFloorWhenTheSuiteHasNone) {
   const Suite suite = suite_of(kScan, "{use: local}, {use: lan}", "{use: tcp_copy}");
   EXPECT_THAT(added_cells(suite),
