@@ -46,6 +46,12 @@ void set_link(const Calibration& calibration, Row& row) {
   row.set("link_ok", calibration.ok());
 }
 
+// A shipped suite is named within the checkout, so that a kept campaign tells no machine's paths.
+std::string portable_path(const std::string& path) {
+  const std::string inside = fs::path(path).lexically_relative(source_folder()).string();
+  return inside.empty() || inside.starts_with("..") ? path : inside;
+}
+
 class Campaign {
  public:
   explicit Campaign(const RunOptions& options) : options_(options) {
@@ -122,7 +128,7 @@ void Campaign::begin() {
   Json manifest = {{"schema_version", kSchemaVersion},
                    {"campaign_id", campaign_id_},
                    {"suite", suite_.name},
-                   {"suite_path", suite_origin_},
+                   {"suite_path", portable_path(suite_origin_)},
                    {"argv", options_.command_line},
                    {"seed", suite_.seed},
                    {"reps", suite_.reps},
@@ -150,7 +156,8 @@ void Campaign::resume() {
     throw std::runtime_error(options_.resume +
                              " was written by another version of memsync: begin a new campaign");
   campaign_id_ = manifest.at("campaign_id");
-  suite_origin_ = manifest.at("suite_path");
+  suite_origin_ =
+      (fs::path(source_folder()) / manifest.at("suite_path").get<std::string>()).string();
   options_.content = manifest.at("content");
   options_.filter = manifest.at("filter");
   options_.controls = manifest.at("controls");
