@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "approaches/userfaultfd/own_memory.h"
 #include "approaches/userfaultfd/sides.h"
 #include "lib/os/error.h"
 
@@ -33,7 +34,7 @@ std::unique_ptr<RegionService> connect(const SideSetup& setup) {
 DestinationSide::DestinationSide(SideSetup setup, const Settings& settings)
     : setup_(checked(std::move(setup))),
       peer_(connect(setup_)),
-      memory_(std::make_unique<RegionMemory>(setup_.store->mapping())),
+      memory_(std::make_unique<OwnMemory>(setup_.store->mapping())),
       pager_(std::make_unique<Pager>(*memory_, setup_.geometry, settings, *peer_)) {}
 
 DestinationSide::~DestinationSide() {

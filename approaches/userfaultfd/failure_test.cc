@@ -4,6 +4,7 @@
 #include <latch>
 #include <thread>
 
+#include "approaches/userfaultfd/own_memory.h"
 #include "approaches/userfaultfd/pager.h"
 #include "approaches/userfaultfd/scripted_source.h"
 #include "approaches/userfaultfd/touch.h"
@@ -29,7 +30,7 @@ class Failing : public testing::TestWithParam<Userfault::Poisoning> {
     reader_ = std::make_unique<PatternReader>(ContentKind::random, kSeed, size);
     source_ = std::make_unique<ScriptedSource>(*reader_);
     mapping_ = Mapping::anonymous(size);
-    memory_ = std::make_unique<RegionMemory>(mapping_.bytes(), GetParam());
+    memory_ = std::make_unique<OwnMemory>(mapping_.bytes(), GetParam());
     pager_ = std::make_unique<Pager>(*memory_, Geometry{.size_bytes = size, .chunk_bytes = 4096},
                                      settings, *source_);
   }
@@ -53,7 +54,7 @@ class Failing : public testing::TestWithParam<Userfault::Poisoning> {
   std::unique_ptr<PatternReader> reader_;
   std::unique_ptr<ScriptedSource> source_;
   Mapping mapping_;
-  std::unique_ptr<RegionMemory> memory_;
+  std::unique_ptr<OwnMemory> memory_;
   std::unique_ptr<Pager> pager_;
 };
 
@@ -169,7 +170,7 @@ TEST(Userfault, OfAForkedChildIsNoRegionAtAll) {
   PatternReader reader(ContentKind::random, kSeed, kMiB);
   ScriptedSource source(reader);
   const Mapping mapping = Mapping::anonymous(kMiB);
-  const RegionMemory memory(mapping.bytes());
+  const OwnMemory memory(mapping.bytes());
   const auto touch_in_child = [&] {
     ::signal(SIGSEGV, SIG_DFL);  // a sanitizer's handler would exit instead
     static_cast<void>(*const_cast<volatile std::byte*>(mapping.bytes().data()));

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <thread>
 
+#include "approaches/userfaultfd/own_memory.h"
 #include "approaches/userfaultfd/scripted_source.h"
 #include "approaches/userfaultfd/touch.h"
 #include "lib/backend/stores.h"
@@ -38,7 +39,7 @@ class Pulled {
 
   std::unique_ptr<ScriptedSource> source;
   Mapping mapping;
-  RegionMemory memory;
+  OwnMemory memory;
   Pager pager;
 };
 

@@ -2,6 +2,7 @@
 
 #include "approaches/registry.h"
 #include "approaches/userfaultfd/sides.h"
+#include "lib/os/userfault.h"
 
 namespace memsync {
 

@@ -1,4 +1,4 @@
-#include "approaches/userfaultfd/region_memory.h"
+#include "approaches/userfaultfd/own_memory.h"
 
 #include <cassert>
 #include <cstring>
@@ -9,7 +9,7 @@
 
 namespace memsync::userfaultfd {
 
-RegionMemory::RegionMemory(std::span<std::byte> bytes, Userfault::Poisoning poisoning)
+OwnMemory::OwnMemory(std::span<std::byte> bytes, Userfault::Poisoning poisoning)
     : bytes_(bytes),
       pages_(bytes.data(), round_up_to_page(bytes.size())),
       userfault_(Userfault::open(poisoning)) {
@@ -20,32 +20,32 @@ RegionMemory::RegionMemory(std::span<std::byte> bytes, Userfault::Poisoning pois
   userfault_.register_missing(pages_);
 }
 
-RegionMemory::~RegionMemory() {
+OwnMemory::~OwnMemory() {
   if (!let_go_) make_unreadable();
 }
 
-void RegionMemory::place(uint64_t offset, std::byte* staging, uint64_t length) const {
+void OwnMemory::place(uint64_t offset, std::byte* staging, uint64_t length) const {
   const uint64_t whole = round_up_to_page(length);
   std::memset(staging + length, 0, whole - length);
   userfault_.place(&bytes_[offset], {staging, whole});
 }
 
-void RegionMemory::poison(ByteRange range) const {
+void OwnMemory::poison(ByteRange range) const {
   userfault_.poison(pages_.subspan(range.offset, round_up_to_page(range.length)));
 }
 
-void RegionMemory::drop_all() const {
+void OwnMemory::drop_all() const {
   check(::madvise(pages_.data(), pages_.size(), MADV_DONTNEED), "dropping the region's pages");
 }
 
-void RegionMemory::let_go() {
+void OwnMemory::let_go() {
   userfault_.unregister(pages_);
   check(::madvise(pages_.data(), pages_.size(), MADV_DOFORK),
         "giving the region to children again");
   let_go_ = true;
 }
 
-void RegionMemory::make_unreadable() noexcept {
+void OwnMemory::make_unreadable() noexcept {
   try {
     userfault_.make_unreadable(pages_);
   } catch (const std::exception&) {
@@ -55,14 +55,14 @@ void RegionMemory::make_unreadable() noexcept {
   }
 }
 
-size_t RegionMemory::take_faults(std::span<uint64_t> offsets) const {
+size_t OwnMemory::take_faults(std::span<uint64_t> offsets) const {
   const size_t count = userfault_.take_faults(offsets);
   const auto start = reinterpret_cast<uint64_t>(bytes_.data());
   for (uint64_t& offset : offsets.first(count)) offset -= start;
   return count;
 }
 
-void RegionMemory::wake(ByteRange range) const noexcept {
+void OwnMemory::wake(ByteRange range) const noexcept {
   userfault_.wake(pages_.subspan(range.offset, round_up_to_page(range.length)));
 }
 

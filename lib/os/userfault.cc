@@ -1,4 +1,4 @@
-#include "approaches/userfaultfd/userfault.h"
+#include "lib/os/userfault.h"
 
 #include <array>
 #include <cerrno>
@@ -9,11 +9,11 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "approaches/userfaultfd/kernel_interface.h"
 #include "lib/os/error.h"
 #include "lib/os/mapping.h"
+#include "lib/os/userfault_kernel.h"
 
-namespace memsync::userfaultfd {
+namespace memsync {
 
 namespace {
 
@@ -207,4 +207,4 @@ bool is_populated(const std::byte* address) {
          (entry & kPresentOrSwapped) != 0;
 }
 
-}  // namespace memsync::userfaultfd
+}  // namespace memsync

@@ -5,7 +5,7 @@
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 
-namespace memsync::userfaultfd {
+namespace memsync {
 
 // Since 6.6: pages whose access raises SIGBUS. Offered or not is asked at run time.
 // Source: Linux include/uapi/linux/userfaultfd.h; admin-guide/mm/userfaultfd.rst, "Memory
@@ -22,4 +22,4 @@ inline constexpr unsigned long kIoctlPoison = _IOWR(UFFDIO, 0x08, PoisonRequest)
 // Since 6.1, but absent from older headers.
 inline constexpr unsigned long kIoctlNewUserfault = _IO(0xAA, 0x00);
 
-}  // namespace memsync::userfaultfd
+}  // namespace memsync

@@ -9,7 +9,7 @@
 
 #include "lib/os/file_descriptor.h"
 
-namespace memsync::userfaultfd {
+namespace memsync {
 
 // Registered ranges are whole pages. Move-only; closing it unregisters all and wakes every waiting
 // thread, which then finds zero pages: make the memory unreadable first. Threads: any.
@@ -58,4 +58,4 @@ class Userfault {
 // Whether the page at `address` is in memory or swapped out: false means the next touch faults.
 bool is_populated(const std::byte* address);
 
-}  // namespace memsync::userfaultfd
+}  // namespace memsync
