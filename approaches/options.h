@@ -16,9 +16,9 @@ namespace memsync {
 struct OptionSpec {
   std::string_view name;           // "prefetch"
   std::string_view default_value;  // "window"
-  std::string_view unit;           // "bytes", "duration", "count", or "" for an enumeration
-  std::string_view help;           // one line
-  std::string_view choices = {};   // an enumeration's values, separated by '|': "none|window"
+  std::string_view unit;          // "bytes", "duration", "count", "ratio", or "" for an enumeration
+  std::string_view help;          // one line
+  std::string_view choices = {};  // an enumeration's values, separated by '|': "none|window"
 };
 
 // What every approach takes beside its own options. The harness obeys these, no approach does.
@@ -35,6 +35,7 @@ class Options {
   const std::string& text(std::string_view name) const;  // the name is declared (assert)
   uint64_t bytes(std::string_view name) const;
   uint64_t count(std::string_view name) const;
+  double ratio(std::string_view name) const;
   Nanoseconds duration(std::string_view name) const;
 
   // What was given, sorted: "prefetch=none;window=1MiB". Defaults are not repeated.

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "harness/access_pattern.h"
-#include "harness/guarded_access.h"
+#include "lib/os/access_faults.h"
 #include "harness/suite.h"
 #include "lib/backend/backend.h"
 #include "lib/os/clock.h"

@@ -1,8 +1,6 @@
 #include "approaches/userfaultfd/pager.h"
 
 #include <algorithm>
-#include <array>
-#include <poll.h>
 
 #include "lib/os/error.h"
 
@@ -27,10 +25,17 @@ Pager::Pager(RegionMemory& memory, const Geometry& geometry, const Settings& set
       settings_(settings),
       source_(source),
       background_bytes_(std::max(settings.unit_bytes, kBackgroundBytes)),
+      at_hand_(!source.borrow({0, geometry.size_bytes}).empty()),
       units_(units_in(geometry, settings), State::missing),
       unresolved_(units_.size()),
-      read_ahead_(units_.size(), std::max<uint64_t>(kFirstRunBytes / settings.unit_bytes, 2)),
-      handler_([this](std::stop_token stop) { handle_faults(stop); }) {}
+      read_ahead_(units_.size(), std::max<uint64_t>(kFirstRunBytes / settings.unit_bytes, 2)) {
+  if (settings.handler == Handler::sigbus)
+    repaired_.emplace(memory.memory(), static_cast<FaultRepair&>(*this));
+  // One is enough where faults are signals: what is left to take are the kernel's other reports.
+  const unsigned count = settings.handler == Handler::sigbus ? 1 : settings.handlers;
+  for (unsigned i = 0; i < count; ++i)
+    handlers_.emplace_back([this](std::stop_token stop) { handle_faults(stop); });
+}
 
 Pager::~Pager() {
   stop();
@@ -41,10 +46,11 @@ void Pager::stop() noexcept {
     MutexLock lock(mutex_);
     if (stopped_) return;
     stopped_ = true;
+    landed_.notify_all();
   }
-  handler_.request_stop();
+  for (std::jthread& handler : handlers_) handler.request_stop();
   signal_event(wake_up_);
-  if (handler_.joinable()) handler_.join();
+  handlers_.clear();
   MutexLock placing(placing_);
   bool whole = false;
   {
@@ -60,33 +66,6 @@ ByteRange Pager::range_of(UnitIndex first, UnitIndex count) const {
 }
 
 // --- faults ------------------------------------------------------------------------------------
-
-void Pager::handle_faults(std::stop_token stop) {
-  try {
-    std::array<pollfd, 2> waits{
-        {{memory_.descriptor().get(), POLLIN, 0}, {wake_up_.get(), POLLIN, 0}}};
-    while (!stop.stop_requested()) {
-      if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR)
-        throw_errno("waiting for page faults");
-      std::array<uint64_t, 32> offsets;
-      // Until none is left: under load the next faults are there before poll(2) would say so.
-      while (const size_t count = memory_.take_faults(offsets)) {
-        Plan plan;
-        {
-          MutexLock lock(mutex_);
-          const auto now = Clock::now();
-          for (const uint64_t offset : std::span(offsets).first(count))
-            note_fault(offset, now, plan);
-        }
-        carry_out(plan);
-        refill();
-        if (stop.stop_requested()) return;
-      }
-    }
-  } catch (...) {
-    give_up(std::current_exception());
-  }
-}
 
 void Pager::note_fault(uint64_t offset, Clock::time_point now, Plan& plan) {
   ++faults_;
@@ -207,28 +186,53 @@ void Pager::hold() {
   held_ = true;
 }
 
-void Pager::go_on(Pages pages) {
+void Pager::go_on() {
+  Plan plan;
+  {
+    MutexLock lock(mutex_);
+    let_go_on(plan);
+  }
+  carry_out(plan);
+}
+
+void Pager::go_on_without(std::span<const ByteRange> stale) {
   Plan plan;
   {
     MutexLock placing(placing_);
     MutexLock lock(mutex_);
-    if (pages == Pages::drop) {
-      if (!lost_.empty())
-        throw_errno("taking over a region of which bytes were lost, the first at offset " +
-                        std::to_string(lost_.front().offset),
-                    EIO);
-      ++generation_;
-      answered_since_ = false;
-      std::fill(units_.begin(), units_.end(), State::missing);
-      unresolved_ = units_.size();
-      pieces_.clear();
-      memory_.drop_all();
+    if (!lost_.empty())
+      throw_errno("taking over a region of which bytes were lost, the first at offset " +
+                      std::to_string(lost_.front().offset),
+                  EIO);
+    ++generation_;
+    answered_since_ = false;
+    for (UnitIndex unit = 0; unit < units_.size(); ++unit)
+      if (units_[unit] == State::background || units_[unit] == State::demand) forget(unit, 1);
+    UnitIndex next = 0;
+    for (const ByteRange& range : stale) {
+      const UnitIndex first = std::max(next, unit_of(range.offset));
+      next = unit_of(range.offset + range.length - 1) + 1;
+      if (first < next) forget(first, next - first);
     }
-    held_ = false;
-    for (const auto& [unit, since] : waiting_)
-      if (units_[unit] == State::missing) demand_unit(unit, plan);
+    pieces_.clear();
+    let_go_on(plan);
   }
   carry_out(plan);
+}
+
+// What has come of these units goes, too: a page of a unit in pieces may be stale already.
+void Pager::forget(UnitIndex first, UnitIndex count) {
+  for (UnitIndex unit = first; unit < first + count; ++unit) {
+    if (units_[unit] == State::present) ++unresolved_;
+    units_[unit] = State::missing;
+  }
+  memory_.drop(range_of(first, count));
+}
+
+void Pager::let_go_on(Plan& plan) {
+  held_ = false;
+  for (const auto& [unit, since] : waiting_)
+    if (units_[unit] == State::missing) demand_unit(unit, plan);
 }
 
 // What is pulled first after a hand-over would take TCP's first flights away from the page that the
@@ -254,7 +258,7 @@ void Pager::finish() {
   memory_.let_go();
 }
 
-void Pager::pull_everything(Deadline deadline, std::stop_token stop) {
+void Pager::pull(double share, Deadline deadline, std::stop_token stop) {
   let_first_access_pass(deadline);
   {
     MutexLock lock(mutex_);
@@ -266,10 +270,11 @@ void Pager::pull_everything(Deadline deadline, std::stop_token stop) {
     changed_.notify_all();
   });
   MutexLock lock(mutex_);
-  while (unresolved_ != 0 && !given_up_ && !stop.stop_requested())
+  enough_unresolved_ = static_cast<UnitIndex>((1 - share) * static_cast<double>(units_.size()));
+  while (unresolved_ > enough_unresolved_ && !given_up_ && !stop.stop_requested())
     if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout) break;
   settle_cursor_.reset();
-  if (unresolved_ == 0 || given_up_) {
+  if (unresolved_ <= std::exchange(enough_unresolved_, 0) || given_up_) {
     lock.unlock();
     MutexLock placing(placing_);  // the last unit's pages are in place, too
     return;
@@ -325,6 +330,7 @@ void Pager::give_up(std::exception_ptr failure) noexcept {
   if (!failure_) failure_ = failure;
   given_up_ = true;
   changed_.notify_all();
+  landed_.notify_all();
 }
 
 }  // namespace memsync::userfaultfd

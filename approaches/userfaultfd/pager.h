@@ -1,10 +1,13 @@
 // Brings the region's pages from the source: at once where a thread waits, ahead where it pays.
 //
-//   application threads        handler thread              the service's thread
+//   application threads        handler threads             the service's thread
 //   touch a missing page ───▶ take_faults()
 //        (asleep)             start_reads(demand) ───────▶ request … answer
 //                             start_reads(background)      completed(): UFFDIO_COPY
 //   go on ◀──────────────────────────────────────────────  wakes the thread; asks for more
+//
+// With Handler::sigbus the touching thread does the handler's part in its signal handler and waits
+// there. Bytes that the service lends (borrow()) are placed at once by whoever takes the fault.
 #pragma once
 
 #include <deque>
@@ -20,6 +23,7 @@
 #include "approaches/userfaultfd/read_ahead.h"
 #include "approaches/userfaultfd/region_memory.h"
 #include "approaches/userfaultfd/settings.h"
+#include "lib/os/access_faults.h"
 #include "lib/os/mapping.h"
 #include "lib/os/mutex.h"
 #include "lib/transport/region_service.h"
@@ -31,7 +35,7 @@ namespace memsync::userfaultfd {
 //
 // Threads: every member from any thread, but stop(), hold(), go_on() and pull_everything() from
 // one. Lock order: placing_, then mutex_. No request is started with either held.
-class Pager : public CompletionSink {
+class Pager : public CompletionSink, private FaultRepair {
  public:
   // `memory` and `source` outlive this. After stop(), `source` is destroyed before this is, so that
   // no answer can come to nobody.
@@ -43,18 +47,20 @@ class Pager : public CompletionSink {
   void stop() noexcept;
 
   // Around a change of owner: faults wait unanswered from hold() until go_on().
-  enum class Pages : uint8_t { keep, drop };
   void hold();
-  // drop: everything that came before is forgotten and asked for again when it is touched; throws,
-  // and changes nothing, when bytes have been lost.
-  void go_on(Pages pages);
+  // As before, by the same owner.
+  void go_on();
+  // By a new owner: units that hold a byte of `stale` (ascending), and what is still on its way,
+  // are forgotten and asked for again when they are touched. Throws, and changes nothing, when
+  // bytes have been lost.
+  void go_on_without(std::span<const ByteRange> stale);
 
   // Every page is here: lets the memory go, and whatever answer is still on its way is ignored.
   void finish();
 
-  // Returns once no unit is missing or requested: each is present or lost. Throws ETIMEDOUT, or
-  // ECANCELED when stopped; it may be called again.
-  void pull_everything(Deadline deadline, std::stop_token stop);
+  // Returns once `share` (0 to 1) of the units is present or lost; of 1, each is. Throws ETIMEDOUT,
+  // or ECANCELED when stopped; it may be called again.
+  void pull(double share, Deadline deadline, std::stop_token stop);
 
   std::vector<ByteRange> lost() const;  // in the order of their loss
   Statistics statistics() const;
@@ -92,6 +98,13 @@ class Pager : public CompletionSink {
   };
 
   void handle_faults(std::stop_token stop);
+  void wait_for_faults() const;
+  void answer(std::span<const uint64_t> offsets);
+  bool place_at_hand(uint64_t offset);
+  void place_borrowed(ByteRange range) const;
+  bool repair(std::byte* address) noexcept override;
+  bool fetch_here(uint64_t offset);
+  bool is_lost(uint64_t offset) const REQUIRES(mutex_);
   void note_fault(uint64_t offset, Clock::time_point now, Plan& plan) REQUIRES(mutex_);
   bool is_far_back(UnitIndex unit) const REQUIRES(mutex_);
   void demand(ByteRange range, Kind kind, Deadline deadline, Plan& plan) REQUIRES(mutex_);
@@ -101,6 +114,8 @@ class Pager : public CompletionSink {
   void demand_pages_of(ByteRange range, Plan& plan) REQUIRES(mutex_);
   void carry_out(Plan& plan);
   void look_again(uint64_t offset);
+  void forget(UnitIndex first, UnitIndex count) REQUIRES(mutex_);
+  void let_go_on(Plan& plan) REQUIRES(mutex_);
   void let_first_access_pass(Deadline deadline);
 
   void land(uint64_t tag, Plan& plan);
@@ -131,14 +146,17 @@ class Pager : public CompletionSink {
   const Settings settings_;
   RegionService& source_;
   const uint64_t background_bytes_;  // one read-ahead request
+  const bool at_hand_;               // the service lends its bytes
   const FileDescriptor wake_up_ = FileDescriptor::event();
 
   // Held while pages are placed, poisoned or dropped: no answer of before a drop lands after it.
   mutable Mutex placing_;
   mutable Mutex mutex_;
   Condition changed_;
+  Condition landed_;  // for threads that wait in repair(): something came, or nothing will
   std::vector<State> units_ GUARDED_BY(mutex_);
-  UnitIndex unresolved_ GUARDED_BY(mutex_);  // units that are neither present nor lost
+  UnitIndex unresolved_ GUARDED_BY(mutex_);             // units that are neither present nor lost
+  UnitIndex enough_unresolved_ GUARDED_BY(mutex_) = 0;  // pull() waits for no fewer
   std::map<UnitIndex, Clock::time_point> waiting_ GUARDED_BY(mutex_);  // first fault of each
   std::map<UnitIndex, uint64_t> pieces_ GUARDED_BY(mutex_);            // still out, per unit
   std::deque<Request> requests_ GUARDED_BY(mutex_);                    // indexed by tag
@@ -166,7 +184,8 @@ class Pager : public CompletionSink {
   std::vector<ByteRange> lost_ GUARDED_BY(mutex_);
   std::exception_ptr failure_ GUARDED_BY(mutex_);
 
-  std::jthread handler_;  // last member: joined before anything it uses goes
+  std::optional<RepairedRange> repaired_;  // Handler::sigbus
+  std::vector<std::jthread> handlers_;     // last member: joined before anything they use goes
 };
 
 }  // namespace memsync::userfaultfd

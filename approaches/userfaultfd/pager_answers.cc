@@ -44,6 +44,7 @@ void Pager::completed(std::span<Completion> done) noexcept {
       free_request(completion.tag);
     }
     carry_out(plan);
+    if (repaired_) landed_.notify_all();  // what was lost is poisoned by now
     refill();
   } catch (...) {
     give_up(std::current_exception());
@@ -73,13 +74,16 @@ void Pager::land(uint64_t tag, Plan& plan) {
   }
   std::error_code error;
   try {
-    memory_.place(request->range.offset, request->staging.bytes().data(), request->range.length);
+    const auto pages = request->staging.bytes().first(round_up_to_page(request->range.length));
+    std::ranges::fill(pages.subspan(request->range.length), std::byte{0});  // the region's tail
+    memory_.place(request->range.offset, pages);
   } catch (const std::system_error& problem) {
     error = problem.code();
   }
   MutexLock lock(mutex_);
   if (error) lose(request->range, error, plan);
   free_request(tag);
+  if (repaired_) landed_.notify_all();
 }
 
 void Pager::note_landed(const Request& request, Plan& plan) {
@@ -113,7 +117,7 @@ void Pager::resolve(UnitIndex unit, State state) {
   waiting_.erase(unit);
   if (units_[unit] == State::present || units_[unit] == State::lost) return;
   units_[unit] = state;
-  if (--unresolved_ == 0) changed_.notify_all();
+  if (--unresolved_ <= enough_unresolved_) changed_.notify_all();
 }
 
 // --- what did not come -------------------------------------------------------------------------

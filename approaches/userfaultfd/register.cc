@@ -34,22 +34,29 @@ class Strategy : public SyncStrategy {
   }
 
   std::vector<std::string> unmet_requirements(const Options& options) const override {
-    auto problems = Userfault::problems();
     try {
-      settings_from(options);
+      const Settings settings = settings_from(options);
+      auto problems = Userfault::problems(memory_wishes(settings));
+      if (!problems.empty() || settings.tracking == Userfault::WriteTracking::none) return problems;
+      return Userfault::problems({.tracking = settings.tracking});
     } catch (const std::invalid_argument& problem) {
-      problems.emplace_back(problem.what());
+      return {problem.what()};
     }
-    return problems;
   }
 
   std::unique_ptr<Side> open_source(SideSetup setup) const override {
-    return std::make_unique<SourceSide>(std::move(setup));
+    const Settings settings = settings_of(setup);
+    return std::make_unique<SourceSide>(std::move(setup), settings);
   }
 
   std::unique_ptr<Side> open_destination(SideSetup setup) const override {
-    const Settings settings = setup.options == nullptr ? Settings{} : settings_from(*setup.options);
+    const Settings settings = settings_of(setup);
     return std::make_unique<DestinationSide>(std::move(setup), settings);
+  }
+
+ private:
+  static Settings settings_of(const SideSetup& setup) {
+    return settings_from(setup.options == nullptr ? Options(option_specs(), {}) : *setup.options);
   }
 };
 

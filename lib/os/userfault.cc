@@ -22,6 +22,9 @@ constexpr int kOpenFlags = O_CLOEXEC | O_NONBLOCK;
 uint64_t address_of(const std::byte* at) {
   return reinterpret_cast<uint64_t>(at);
 }
+std::byte* pointer_to(uint64_t address) {
+  return reinterpret_cast<std::byte*>(address);
+}
 uffdio_range range_of(std::span<std::byte> pages) {
   return {address_of(pages.data()), pages.size()};
 }
@@ -36,13 +39,25 @@ FileDescriptor open_by_call(int extra_flags) {
   return FileDescriptor{static_cast<int>(::syscall(SYS_userfaultfd, kOpenFlags | extra_flags))};
 }
 
-// The device asks for no privilege but its file mode, and its faults include the kernel's own
-// (read(2) into the region), so it comes first. (userfaultfd.rst, "Creating a userfaultfd")
-FileDescriptor open_any() {
-  FileDescriptor result = open_through_device();
-  if (!result.is_open()) result = open_by_call(0);
-  if (!result.is_open()) result = open_by_call(UFFD_USER_MODE_ONLY);
-  return result;
+// The device comes first: its faults include the kernel's own (read(2) into the region).
+// (userfaultfd.rst, "Creating a userfaultfd")
+FileDescriptor open_by(Userfault::Door door) {
+  switch (door) {
+    case Userfault::Door::device:
+      return open_through_device();
+    case Userfault::Door::call:
+      return open_by_call(0);
+    case Userfault::Door::user_mode:
+      return open_by_call(UFFD_USER_MODE_ONLY);
+    case Userfault::Door::any:
+      break;
+  }
+  for (const auto each :
+       {Userfault::Door::device, Userfault::Door::call, Userfault::Door::user_mode}) {
+    FileDescriptor result = open_by(each);
+    if (result.is_open() || each == Userfault::Door::user_mode) return result;
+  }
+  return {};
 }
 
 // The handshake; the features the kernel offers. A descriptor takes it once.
@@ -52,6 +67,26 @@ uint64_t shake_hands(const FileDescriptor& descriptor, uint64_t features) {
   api.features = features;
   check(::ioctl(descriptor.get(), UFFDIO_API, &api), "the handshake UFFDIO_API");
   return api.features;
+}
+
+// What must be offered; poison, which has a substitute, is not among it.
+uint64_t features_of(const Userfault::Wishes& wishes) {
+  uint64_t features = UFFD_FEATURE_EVENT_REMAP;
+  if (wishes.raises_sigbus) features |= UFFD_FEATURE_SIGBUS;
+  if (wishes.tracking != Userfault::WriteTracking::none) features |= UFFD_FEATURE_PAGEFAULT_FLAG_WP;
+  if (wishes.tracking == Userfault::WriteTracking::scan) features |= kFeatureAsyncProtection;
+  return features;
+}
+
+std::string missing_feature(uint64_t missing) {
+  utsname system{};
+  ::uname(&system);
+  const std::string kernel = std::string("kernel ") + system.release;
+  if ((missing & kFeatureAsyncProtection) != 0)
+    return kernel +
+           " can't track writes by scanning (UFFD_FEATURE_WP_ASYNC, 6.7 or newer); use 'faults'";
+  return kernel + " lacks userfaultfd features (mask " + std::to_string(missing) +
+         "); use a newer one";
 }
 
 std::string open_problem(int error) {
@@ -70,23 +105,38 @@ std::string open_problem(int error) {
   return "opening userfaultfd on " + kernel + ": " + std::generic_category().message(error);
 }
 
-// Adds what is done of a request that ended early to `done`, so that the caller goes on behind it.
-// `result` is the kernel's count or negative errno, as UFFDIO_COPY and UFFDIO_POISON report it.
-enum class Progress : uint8_t { some, page_exists, again, failed };
+// How a request that ended early goes on. `result` is the kernel's count of bytes or a negative
+// errno, as UFFDIO_COPY and its like report it.
+enum class Progress : uint8_t { some, page_exists, unmapped, again, failed };
 Progress progress_of(int64_t result, int error) {
-  if (error == EINTR) return Progress::again;
-  if (error == EAGAIN) return result > 0 ? Progress::some : Progress::again;
-  return error == EEXIST ? Progress::page_exists : Progress::failed;
+  switch (error) {
+    case EINTR:
+      return Progress::again;
+    case EAGAIN:  // the process's memory map is changing right now
+      return result > 0 ? Progress::some : Progress::again;
+    case EEXIST:
+      return Progress::page_exists;
+    case ENOENT:
+      return Progress::unmapped;
+    default:
+      return Progress::failed;
+  }
 }
 
-// Runs `attempt(done, result)` until `size` bytes are handled. Pages that exist already are skipped
-// and their waiters woken: somebody else's answer came first, an ordinary day.
+// Runs `attempt(done, size, result)` until all pages are handled. Pages that exist already are
+// passed over and their waiters woken: somebody else's answer came first, an ordinary day. Where
+// the application has unmapped some, the others are tried one by one.
 template <typename Attempt>
 void for_all_pages(const Userfault& userfault, std::span<std::byte> pages, const char* name,
                    Attempt attempt) {
+  size_t most = pages.size();
   for (size_t done = 0; done < pages.size();) {
+    const size_t size = std::min(most, pages.size() - done);
     int64_t result = 0;
-    if (attempt(done, result) == 0) return;
+    if (attempt(done, size, result) == 0) {
+      done += size;
+      continue;
+    }
     switch (const int error = errno; progress_of(result, error)) {
       case Progress::some:
         done += static_cast<size_t>(result);
@@ -95,8 +145,12 @@ void for_all_pages(const Userfault& userfault, std::span<std::byte> pages, const
         userfault.wake(pages.subspan(done, page_bytes()));
         done += page_bytes();
         break;
+      case Progress::unmapped:
+        if (size == page_bytes()) done += page_bytes();
+        most = page_bytes();
+        break;
       case Progress::again:
-        break;  // the process's memory map is changing right now
+        break;
       case Progress::failed:
         throw_errno(std::string(name) + " of " + std::to_string(pages.size()) + " bytes", error);
     }
@@ -105,35 +159,40 @@ void for_all_pages(const Userfault& userfault, std::span<std::byte> pages, const
 
 }  // namespace
 
-Userfault Userfault::open(Poisoning poisoning) {
-  FileDescriptor probe = open_any();
+Userfault Userfault::open(const Wishes& wishes) {
+  FileDescriptor probe = open_by(wishes.door);
   if (!probe.is_open()) throw_errno("opening userfaultfd");
-  const bool poison =
-      poisoning == Poisoning::if_offered && (shake_hands(probe, 0) & kFeaturePoison) != 0;
-  FileDescriptor descriptor = open_any();
+  const uint64_t offered = shake_hands(probe, 0);
+  uint64_t wanted = features_of(wishes);
+  if ((wanted & ~offered) != 0) throw_errno(missing_feature(wanted & ~offered), ENOTSUP);
+  const bool poison = wishes.poisoning == Poisoning::if_offered && (offered & kFeaturePoison) != 0;
+  if (poison) wanted |= kFeaturePoison;
+  FileDescriptor descriptor = open_by(wishes.door);
   if (!descriptor.is_open()) throw_errno("opening userfaultfd");
-  shake_hands(descriptor, poison ? kFeaturePoison : 0);
+  shake_hands(descriptor, wanted);
   return {std::move(descriptor), poison};
 }
 
-std::vector<std::string> Userfault::problems() {
-  const FileDescriptor probe = open_any();
+std::vector<std::string> Userfault::problems(const Wishes& wishes) {
+  const FileDescriptor probe = open_by(wishes.door);
   if (!probe.is_open()) return {open_problem(errno)};
   try {
-    shake_hands(probe, 0);
+    const uint64_t missing = features_of(wishes) & ~shake_hands(probe, 0);
+    if (missing != 0) return {missing_feature(missing)};
   } catch (const std::system_error& problem) {
     return {std::string("userfaultfd refuses this program's version: ") + problem.what()};
   }
   return {};
 }
 
-void Userfault::register_missing(std::span<std::byte> pages) const {
+void Userfault::register_pages(std::span<std::byte> pages, Watch watch) const {
   uffdio_register request{};
   request.range = range_of(pages);
-  request.mode = UFFDIO_REGISTER_MODE_MISSING;
+  if (watch != Watch::writes) request.mode |= UFFDIO_REGISTER_MODE_MISSING;
+  if (watch != Watch::missing) request.mode |= UFFDIO_REGISTER_MODE_WP;
   check(::ioctl(descriptor_.get(), UFFDIO_REGISTER, &request),
         "registering " + std::to_string(pages.size()) + " bytes with userfaultfd");
-  if ((request.ioctls & (uint64_t{1} << _UFFDIO_COPY)) == 0)
+  if (watch != Watch::writes && (request.ioctls & (uint64_t{1} << _UFFDIO_COPY)) == 0)
     throw_errno("registering memory that userfaultfd can't copy to", ENOTSUP);
 }
 
@@ -143,16 +202,48 @@ void Userfault::unregister(std::span<std::byte> pages) const {
         "unregistering " + std::to_string(pages.size()) + " bytes from userfaultfd");
 }
 
-void Userfault::place(std::byte* at, std::span<const std::byte> pages) const {
-  for_all_pages(*this, {at, pages.size()}, "UFFDIO_COPY", [&](size_t done, int64_t& result) {
-    uffdio_copy request{};
-    request.dst = address_of(at + done);
-    request.src = address_of(pages.data() + done);
-    request.len = pages.size() - done;
-    const int status = ::ioctl(descriptor_.get(), UFFDIO_COPY, &request);
-    result = request.copy;
+void Userfault::place(std::byte* at, std::span<const std::byte> pages,
+                      Protection protection) const {
+  for_all_pages(*this, {at, pages.size()}, "UFFDIO_COPY",
+                [&](size_t done, size_t size, int64_t& result) {
+                  uffdio_copy request{};
+                  request.dst = address_of(at + done);
+                  request.src = address_of(pages.data() + done);
+                  request.len = size;
+                  if (protection == Protection::on) request.mode = UFFDIO_COPY_MODE_WP;
+                  const int status = ::ioctl(descriptor_.get(), UFFDIO_COPY, &request);
+                  result = request.copy;
+                  return status;
+                });
+}
+
+void Userfault::place_zeros(std::span<std::byte> pages) const {
+  for_all_pages(*this, pages, "UFFDIO_ZEROPAGE", [&](size_t done, size_t size, int64_t& result) {
+    uffdio_zeropage request{};
+    request.range = range_of(pages.subspan(done, size));
+    const int status = ::ioctl(descriptor_.get(), UFFDIO_ZEROPAGE, &request);
+    result = request.zeropage;
     return status;
   });
+}
+
+void Userfault::set_protection(std::span<std::byte> pages, uint64_t mode) const {
+  uffdio_writeprotect request{};
+  request.range = range_of(pages);
+  request.mode = mode;
+  int status = 0;
+  do status = ::ioctl(descriptor_.get(), UFFDIO_WRITEPROTECT, &request);
+  while (status < 0 && (errno == EAGAIN || errno == EINTR));
+  if (status < 0 && errno == ENOENT) return;  // the application has unmapped it
+  check(status, "UFFDIO_WRITEPROTECT of " + std::to_string(pages.size()) + " bytes");
+}
+
+void Userfault::protect(std::span<std::byte> pages) const {
+  set_protection(pages, UFFDIO_WRITEPROTECT_MODE_WP);
+}
+
+void Userfault::lift_protection(std::span<std::byte> pages) const {
+  set_protection(pages, 0);
 }
 
 void Userfault::poison(std::span<std::byte> pages) const {
@@ -160,9 +251,9 @@ void Userfault::poison(std::span<std::byte> pages) const {
     make_unreadable(pages);
     return;
   }
-  for_all_pages(*this, pages, "UFFDIO_POISON", [&](size_t done, int64_t& result) {
+  for_all_pages(*this, pages, "UFFDIO_POISON", [&](size_t done, size_t size, int64_t& result) {
     PoisonRequest request{};
-    request.range = range_of(pages.subspan(done));
+    request.range = range_of(pages.subspan(done, size));
     const int status = ::ioctl(descriptor_.get(), kIoctlPoison, &request);
     result = request.updated;
     return status;
@@ -185,26 +276,28 @@ void Userfault::wake(std::span<std::byte> pages) const noexcept {
   ::ioctl(descriptor_.get(), UFFDIO_WAKE, &range);
 }
 
-size_t Userfault::take_faults(std::span<uint64_t> addresses) const {
+size_t Userfault::take_events(std::span<Event> events) const {
   std::array<uffd_msg, 32> messages;
-  const size_t room = std::min(addresses.size(), messages.size());
+  const size_t room = std::min(events.size(), messages.size());
   const ssize_t got = ::read(descriptor_.get(), messages.data(), room * sizeof(uffd_msg));
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
   check(got, "reading page faults");
   size_t count = 0;
-  for (size_t i = 0; i < static_cast<size_t>(got) / sizeof(uffd_msg); ++i)
-    if (messages[i].event == UFFD_EVENT_PAGEFAULT)
-      addresses[count++] = messages[i].arg.pagefault.address / page_bytes() * page_bytes();
+  for (size_t i = 0; i < static_cast<size_t>(got) / sizeof(uffd_msg); ++i) {
+    const uffd_msg& message = messages[i];
+    if (message.event == UFFD_EVENT_PAGEFAULT) {
+      const bool write = (message.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP) != 0;
+      events[count++] = {
+          .kind = write ? Event::Kind::write : Event::Kind::missing,
+          .address = pointer_to(message.arg.pagefault.address / page_bytes() * page_bytes())};
+    } else if (message.event == UFFD_EVENT_REMAP) {
+      events[count++] = {.kind = Event::Kind::moved,
+                         .address = pointer_to(message.arg.remap.from),
+                         .moved_to = pointer_to(message.arg.remap.to),
+                         .length = message.arg.remap.len};
+    }
+  }
   return count;
-}
-
-bool is_populated(const std::byte* address) {
-  constexpr uint64_t kPresentOrSwapped = uint64_t{3} << 62;
-  const FileDescriptor pagemap{::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)};
-  uint64_t entry = 0;
-  const auto at = static_cast<off_t>(address_of(address) / page_bytes() * sizeof(entry));
-  return pagemap.is_open() && ::pread(pagemap.get(), &entry, sizeof(entry), at) == sizeof(entry) &&
-         (entry & kPresentOrSwapped) != 0;
 }
 
 }  // namespace memsync
