@@ -171,9 +171,9 @@ void Pager::look_again(uint64_t offset) {
   Plan plan;
   {
     MutexLock lock(mutex_);
-    if (units_[unit_of(offset)] == State::lost)
+    if (is_lost(offset))
       plan.poison.push_back(page);
-    else
+    else if (again_.insert(offset).second)
       demand(page, Kind::again, after(settings_.deadline), plan);
   }
   carry_out(plan);
@@ -215,6 +215,11 @@ void Pager::go_on_without(std::span<const ByteRange> stale) {
       if (first < next) forget(first, next - first);
     }
     pieces_.clear();
+    for (const uint64_t offset :
+         std::exchange(again_, {})) {  // its answer is not believed any more
+      waiting_.emplace(unit_of(offset), Clock::now());
+      forget(unit_of(offset), 1);
+    }
     let_go_on(plan);
   }
   carry_out(plan);

@@ -14,6 +14,7 @@
 #include <exception>
 #include <map>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <thread>
 #include <vector>
@@ -159,7 +160,8 @@ class Pager : public CompletionSink, private FaultRepair {
   UnitIndex enough_unresolved_ GUARDED_BY(mutex_) = 0;  // pull() waits for no fewer
   std::map<UnitIndex, Clock::time_point> waiting_ GUARDED_BY(mutex_);  // first fault of each
   std::map<UnitIndex, uint64_t> pieces_ GUARDED_BY(mutex_);            // still out, per unit
-  std::deque<Request> requests_ GUARDED_BY(mutex_);                    // indexed by tag
+  std::set<uint64_t> again_ GUARDED_BY(mutex_);         // offsets of dropped pages that are out
+  std::deque<Request> requests_ GUARDED_BY(mutex_);     // indexed by tag
   std::vector<uint64_t> free_tags_ GUARDED_BY(mutex_);  // the hottest staging memory last
   uint64_t generation_ GUARDED_BY(mutex_) = 0;
   bool held_ GUARDED_BY(mutex_) = false;

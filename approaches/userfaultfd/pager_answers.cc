@@ -87,7 +87,10 @@ void Pager::land(uint64_t tag, Plan& plan) {
 }
 
 void Pager::note_landed(const Request& request, Plan& plan) {
-  if (request.kind == Kind::again) return;
+  if (request.kind == Kind::again) {
+    again_.erase(request.range.offset);
+    return;
+  }
   if (request.kind == Kind::piece) {
     piece_done(unit_of(request.range.offset), plan);
     return;
@@ -126,6 +129,7 @@ void Pager::note_failed(const Request& request, std::error_code error, Plan& pla
   if (request.generation != generation_ || stopped_) return;
   if (request.kind != Kind::units) {
     const UnitIndex unit = unit_of(request.range.offset);
+    if (request.kind == Kind::again) again_.erase(request.range.offset);
     if (held_) {
       put_back(unit);
       return;

@@ -94,19 +94,23 @@ bool Pager::repair(std::byte* address) noexcept {
   }
 }
 
-// In the thread that touched the page: true once the page is there, false when it never will be.
+// In the thread that touched the page: true once it should try again, false when the page never
+// will be there.
 bool Pager::fetch_here(uint64_t offset) {
   {
     MutexLock lock(mutex_);
     if (is_lost(offset) || stopped_ || given_up_) return false;
   }
+  if (at_hand_ && place_at_hand(offset)) return true;
   answer({&offset, 1});
   MutexLock lock(mutex_);
-  while (!memory_.is_populated(offset)) {
+  for (;;) {
     if (is_lost(offset) || stopped_ || given_up_) return false;
+    if (memory_.is_populated(offset)) return true;
+    // It has come and was dropped again meanwhile: the next touch will say so.
+    if (units_[unit_of(offset)] == State::present && !again_.contains(offset)) return true;
     landed_.wait(mutex_);
   }
-  return !is_lost(offset);  // a poisoned page counts as populated
 }
 
 bool Pager::is_lost(uint64_t offset) const {
