@@ -111,8 +111,11 @@ Nanoseconds DestinationSide::settle(Deadline deadline) {
   const auto start = Clock::now();
   if (local_) return {};
   pager_->pull(1, deadline, setup_.stop);
+  // What the application dropped, before it owned the region or since, is still the source's to
+  // give.
+  pager_->bring_again(memory_->absent(), deadline);
   throw_if_lost();
-  pager_->finish();
+  pager_->finish(deadline);
   serve_as_owner();
   peer_->release(setup_.region.epoch + 1, deadline);
   return Clock::now() - start;

@@ -60,6 +60,7 @@ class Differential : public TwoHosts {
   std::atomic<bool> owns_ = false;
   std::atomic<bool> ends_ = false;
   Mutex dropping_;
+  bool may_drop_ GUARDED_BY(dropping_) = true;
 };
 
 constexpr uint64_t kThreads = 3;
@@ -96,11 +97,12 @@ void Differential::use_at_destination(uint64_t seed, uint64_t thread) {
     for (uint64_t i = 0; i < run; ++i)
       if (const uint64_t slot = start + i * kThreads + thread; slot < slots_)
         use_slot(slot, random);
-    if (testing::Test::HasFatalFailure()) return;
+    if (HasFatalFailure()) return;
   }
 }
 
-// Drops pages while they can be had again.
+// Drops pages while they can be had again: a page dropped after the hand-over and not touched
+// before its end is zeros from then on, as anonymous memory is.
 void Differential::disturb(uint64_t seed) {
   Random random(seed);
   const auto memory = destination_->region().memory;
@@ -108,7 +110,7 @@ void Differential::disturb(uint64_t seed) {
     const uint64_t page = random() % (memory.size() / 4096);
     {
       MutexLock lock(dropping_);
-      if (!owns_) ::madvise(&memory[page * 4096], 4096, MADV_DONTNEED);
+      if (may_drop_) ::madvise(&memory[page * 4096], 4096, MADV_DONTNEED);
     }
     std::this_thread::yield();
   }
@@ -142,11 +144,12 @@ void Differential::session(uint64_t seed) {
       std::this_thread::yield();
   };
   enough(random() % 40);
-  destination_->handover()->finalize(after(20s));
   {
-    MutexLock lock(dropping_);  // from here on a dropped page may be the only one
-    owns_ = true;
+    MutexLock lock(dropping_);
+    may_drop_ = false;
   }
+  destination_->handover()->finalize(after(20s));
+  owns_ = true;
   if (random() % 2 == 0) enough(random() % 20);
   destination_->handover()->settle(after(20s));
   ends_ = true;
@@ -167,6 +170,8 @@ TEST_F(Differential, SessionsGiveEveryByteTheModelHas) {
     last_writes_ = nullptr;
     source_runs_ = true;
     owns_ = ends_ = false;
+    MutexLock lock(dropping_);
+    may_drop_ = true;
   }
 }
 

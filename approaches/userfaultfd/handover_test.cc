@@ -1,4 +1,5 @@
 // What a hand-over keeps, moves and fences, with and without write tracking.
+#include <sys/mman.h>
 #include <thread>
 
 #include "approaches/userfaultfd/touch.h"
@@ -109,15 +110,29 @@ TEST_P(HandingOver, ToAThirdHostKeepsWhatTheSecondDidNotWrite) {
   EXPECT_EQ(*third->statistics().payload_received - before, tracks() ? 64 << 10 : kSize);
 }
 
+// The destination does not own the bytes yet, so dropping them is no statement about them.
+TEST_P(HandingOver, BringsWhatTheReaderHadDropped) {
+  open_tracked({});
+  const auto ours = destination_->region().memory;
+  EXPECT_EQ(digest_of(ours), digest_of_pattern(kSize));
+  ASSERT_EQ(::madvise(&ours[kMiB], 300 * 4096, MADV_DONTNEED), 0);
+  ours[kMiB - 1] = std::byte{1};  // the units around them are not fetched again as a whole
+  destination_->handover()->finalize(after(10s));
+  ours[kMiB - 1] = expected_[kMiB - 1] = std::byte{2};
+  ASSERT_EQ(::madvise(&ours[3 * kMiB], 4096, MADV_DONTNEED), 0);
+  destination_->handover()->settle(after(20s));
+  EXPECT_EQ(digest_of(ours), digest_of(expected_));
+}
+
 TEST_F(TwoHosts, DropAllWhenTheSourceCannotSayWhatWasWritten) {
   class Changing : public PatternStore {  // no memory: nothing to track
    public:
     using PatternStore::PatternStore;
     void read_at(std::span<std::byte> into, uint64_t offset) override {
       PatternStore::read_at(into, offset);
-      for (std::byte& byte : into) byte ^= flip;
+      for (std::byte& byte : into) byte ^= flip.load();
     }
-    std::byte flip{};
+    std::atomic<std::byte> flip{};
   };
   auto store = std::make_unique<Changing>(kMiB);
   Changing& changing = *store;

@@ -106,6 +106,14 @@ std::vector<ByteRange> OwnMemory::take_written() {
   return found;
 }
 
+std::vector<ByteRange> OwnMemory::absent() const {
+  std::vector<ByteRange> found;
+  pagemap_.for_each_absent(pages_, [&](std::span<std::byte> run) {
+    found.push_back({offset_of(run.data()), run.size()});
+  });
+  return found;
+}
+
 void OwnMemory::wake(ByteRange range) const noexcept {
   userfault_.wake(pages_.subspan(range.offset, round_up_to_page(range.length)));
 }

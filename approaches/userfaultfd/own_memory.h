@@ -39,6 +39,8 @@ class OwnMemory : public RegionMemory {
   // The ranges of whole pages that the application wrote since they were placed or last taken,
   // ascending; empty without write tracking. A write meanwhile is in this answer or the next.
   std::vector<ByteRange> take_written();
+  // The ranges of whole pages that are not there, ascending.
+  std::vector<ByteRange> absent() const;
   std::span<std::byte> memory() const noexcept override { return bytes_; }
 
  private:

@@ -51,6 +51,7 @@ void Pager::stop() noexcept {
   for (std::jthread& handler : handlers_) handler.request_stop();
   signal_event(wake_up_);
   handlers_.clear();
+  repaired_.reset();  // returns once no thread is in repair(), where it may use the source
   MutexLock placing(placing_);
   bool whole = false;
   {
@@ -167,16 +168,20 @@ void Pager::look_again(uint64_t offset) {
       return;
     }
   }
-  const ByteRange page{offset, std::min(page_bytes(), geometry_.size_bytes - offset)};
   Plan plan;
   {
     MutexLock lock(mutex_);
-    if (is_lost(offset))
-      plan.poison.push_back(page);
-    else if (again_.insert(offset).second)
-      demand(page, Kind::again, after(settings_.deadline), plan);
+    demand_again(offset, after(settings_.deadline), plan);
   }
   carry_out(plan);
+}
+
+void Pager::demand_again(uint64_t offset, Deadline deadline, Plan& plan) {
+  const ByteRange page{offset, std::min(page_bytes(), geometry_.size_bytes - offset)};
+  if (is_lost(offset))
+    plan.poison.push_back(page);
+  else if (again_.insert(offset).second)
+    demand(page, Kind::again, deadline, plan);
 }
 
 // --- a change of owner -------------------------------------------------------------------------
@@ -253,14 +258,43 @@ void Pager::let_first_access_pass(Deadline deadline) {
     if (changed_.wait_until(mutex_, limit) == std::cv_status::timeout) return;
 }
 
-// A late duplicate must not be placed into memory that is not registered any more (ENOENT).
-void Pager::finish() {
-  MutexLock placing(placing_);
-  {
-    MutexLock lock(mutex_);
-    ++generation_;
+void Pager::bring_again(std::span<const ByteRange> absent, Deadline deadline) {
+  constexpr uint64_t kPagesAtOnce = 256;
+  for (const ByteRange& range : absent)
+    for (uint64_t done = 0; done < range.length; done += kPagesAtOnce * page_bytes()) {
+      Plan plan;
+      {
+        MutexLock lock(mutex_);
+        const uint64_t end = std::min(range.length, done + kPagesAtOnce * page_bytes());
+        for (uint64_t at = range.offset + done; at < range.offset + end; at += page_bytes())
+          demand_again(at, deadline, plan);
+      }
+      carry_out(plan);
+      wait_for_dropped(deadline);
+    }
+}
+
+void Pager::wait_for_dropped(Deadline deadline) {
+  MutexLock lock(mutex_);
+  while (!again_.empty() && !given_up_)
+    if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout)
+      throw_errno("bringing pages again that the application had dropped", ETIMEDOUT);
+}
+
+// A late duplicate must not be placed into memory that is not registered any more (ENOENT), and
+// nobody must wait for a page whose answer is ignored.
+void Pager::finish(Deadline deadline) {
+  for (;;) {
+    wait_for_dropped(deadline);
+    MutexLock placing(placing_);
+    {
+      MutexLock lock(mutex_);
+      if (!again_.empty()) continue;
+      ++generation_;
+    }
+    memory_.let_go();
+    return;
   }
-  memory_.let_go();
 }
 
 void Pager::pull(double share, Deadline deadline, std::stop_token stop) {
@@ -330,12 +364,14 @@ void Pager::rethrow_failure() const {
 
 // Nothing works any more (no memory, a broken descriptor): nobody may sleep for ever.
 void Pager::give_up(std::exception_ptr failure) noexcept {
+  {
+    MutexLock lock(mutex_);
+    if (!failure_) failure_ = failure;
+    given_up_ = true;
+    changed_.notify_all();
+    landed_.notify_all();
+  }
   memory_.make_unreadable();
-  MutexLock lock(mutex_);
-  if (!failure_) failure_ = failure;
-  given_up_ = true;
-  changed_.notify_all();
-  landed_.notify_all();
 }
 
 }  // namespace memsync::userfaultfd

@@ -56,8 +56,11 @@ class Pager : public CompletionSink, private FaultRepair {
   // bytes have been lost.
   void go_on_without(std::span<const ByteRange> stale);
 
+  // Brings pages that had come and were dropped by the application since.
+  void bring_again(std::span<const ByteRange> absent, Deadline deadline);
   // Every page is here: lets the memory go, and whatever answer is still on its way is ignored.
-  void finish();
+  // Throws ETIMEDOUT while somebody still waits for a page.
+  void finish(Deadline deadline);
 
   // Returns once `share` (0 to 1) of the units is present or lost; of 1, each is. Throws ETIMEDOUT,
   // or ECANCELED when stopped; it may be called again.
@@ -109,6 +112,8 @@ class Pager : public CompletionSink, private FaultRepair {
   void note_fault(uint64_t offset, Clock::time_point now, Plan& plan) REQUIRES(mutex_);
   bool is_far_back(UnitIndex unit) const REQUIRES(mutex_);
   void demand(ByteRange range, Kind kind, Deadline deadline, Plan& plan) REQUIRES(mutex_);
+  void demand_again(uint64_t offset, Deadline deadline, Plan& plan) REQUIRES(mutex_);
+  void wait_for_dropped(Deadline deadline);
   void demand_unit(UnitIndex unit, Plan& plan) REQUIRES(mutex_);
   void demand_piece(ByteRange range, Deadline deadline, Plan& plan) REQUIRES(mutex_);
   void demand_page_first(uint64_t offset, Clock::time_point now, Plan& plan) REQUIRES(mutex_);
@@ -126,6 +131,7 @@ class Pager : public CompletionSink, private FaultRepair {
       REQUIRES(mutex_);
   void lose(ByteRange range, std::error_code error, Plan& plan) REQUIRES(mutex_);
   void put_back(UnitIndex unit) REQUIRES(mutex_);
+  void again_answered(uint64_t offset) REQUIRES(mutex_);
   void piece_done(UnitIndex unit, Plan& plan) REQUIRES(mutex_);
   void resolve(UnitIndex unit, State state) REQUIRES(mutex_);
 

@@ -44,7 +44,8 @@ void Pager::completed(std::span<Completion> done) noexcept {
       free_request(completion.tag);
     }
     carry_out(plan);
-    if (repaired_) landed_.notify_all();  // what was lost is poisoned by now
+    if (settings_.handler == Handler::sigbus)
+      landed_.notify_all();  // what was lost is poisoned by now
     refill();
   } catch (...) {
     give_up(std::current_exception());
@@ -83,12 +84,12 @@ void Pager::land(uint64_t tag, Plan& plan) {
   MutexLock lock(mutex_);
   if (error) lose(request->range, error, plan);
   free_request(tag);
-  if (repaired_) landed_.notify_all();
+  if (settings_.handler == Handler::sigbus) landed_.notify_all();
 }
 
 void Pager::note_landed(const Request& request, Plan& plan) {
   if (request.kind == Kind::again) {
-    again_.erase(request.range.offset);
+    again_answered(request.range.offset);
     return;
   }
   if (request.kind == Kind::piece) {
@@ -102,6 +103,11 @@ void Pager::note_landed(const Request& request, Plan& plan) {
     pieces_.erase(unit);  // a duplicate brought the whole
     resolve(unit, State::present);
   }
+}
+
+void Pager::again_answered(uint64_t offset) {
+  again_.erase(offset);
+  if (again_.empty()) changed_.notify_all();
 }
 
 // A page of an early piece may have been dropped and touched again while the unit was still out:
@@ -129,7 +135,7 @@ void Pager::note_failed(const Request& request, std::error_code error, Plan& pla
   if (request.generation != generation_ || stopped_) return;
   if (request.kind != Kind::units) {
     const UnitIndex unit = unit_of(request.range.offset);
-    if (request.kind == Kind::again) again_.erase(request.range.offset);
+    if (request.kind == Kind::again) again_answered(request.range.offset);
     if (held_) {
       put_back(unit);
       return;

@@ -64,7 +64,7 @@ bool Pager::place_at_hand(uint64_t offset) {
   MutexLock placing(placing_);
   {
     MutexLock lock(mutex_);
-    if (units_[unit] != State::missing || held_ || stopped_) return false;
+    if (units_[unit] != State::missing || held_ || stopped_ || given_up_) return false;
     ++faults_;
     received_ += range.length;
     resolve(unit, State::present);
@@ -107,8 +107,8 @@ bool Pager::fetch_here(uint64_t offset) {
   for (;;) {
     if (is_lost(offset) || stopped_ || given_up_) return false;
     if (memory_.is_populated(offset)) return true;
-    // It has come and was dropped again meanwhile: the next touch will say so.
-    if (units_[unit_of(offset)] == State::present && !again_.contains(offset)) return true;
+    // Nothing is on its way (it came and was dropped again meanwhile): the next touch asks anew.
+    if (!waiting_.contains(unit_of(offset)) && !again_.contains(offset)) return true;
     landed_.wait(mutex_);
   }
 }

@@ -27,7 +27,7 @@ class RegionMemory {
   virtual void drop(ByteRange range) const = 0;
   // Plain memory from here on; every page has been placed.
   virtual void let_go() = 0;
-  // Waiting threads get SIGBUS, and so does every later access.
+  // Waiting threads get SIGBUS, and so does every later access to a page that is missing.
   virtual void make_unreadable() noexcept = 0;
 
   // The offsets of faults that wait to be taken, each the start of its page; 0 when there are none

@@ -25,7 +25,7 @@ class Strategy : public SyncStrategy {
                 .destination_before = Access::read,
                 .destination_after = Access::read_write,
                 .writes_reach_peer = false,
-                .tracks_writes = false,
+                .tracks_writes = true,  // where the kernel or the option `track` lets it
                 .readable_before_complete = true},
         .options = option_specs(),
         .attachment = "userfaultfd",

@@ -21,6 +21,11 @@ class Pagemap {
   // Also false when nobody can say.
   bool is_populated(const std::byte* address) const;
 
+  // Calls `found` with the runs of pages that are nowhere, ascending. Reads 8 bytes per page.
+  // Throws std::system_error.
+  void for_each_absent(std::span<std::byte> pages,
+                       const std::function<void(std::span<std::byte>)>& found) const;
+
   // Finds the pages of `pages`, registered with a Userfault that tracks writes by scanning, that
   // were written since they were last protected. protect: in the same step protects them again, so
   // that no write in between is overlooked. Poisoned pages count as written. `found` is called with

@@ -135,6 +135,7 @@ void for_all_pages(const Userfault& userfault, std::span<std::byte> pages, const
     int64_t result = 0;
     if (attempt(done, size, result) == 0) {
       done += size;
+      most = std::min(2 * most, pages.size());
       continue;
     }
     switch (const int error = errno; progress_of(result, error)) {
@@ -248,7 +249,7 @@ void Userfault::lift_protection(std::span<std::byte> pages) const {
 
 void Userfault::poison(std::span<std::byte> pages) const {
   if (!has_poison_) {
-    make_unreadable(pages);
+    map_over(pages);
     return;
   }
   for_all_pages(*this, pages, "UFFDIO_POISON", [&](size_t done, size_t size, int64_t& result) {
@@ -261,8 +262,17 @@ void Userfault::poison(std::span<std::byte> pages) const {
 }
 
 void Userfault::make_unreadable(std::span<std::byte> pages) const {
-  // A page of a mapped file that lies past the file's end raises SIGBUS (mmap(2)). The offset is
-  // the address, so that neighbours become one mapping and their number stays small.
+  if (!has_poison_) {
+    map_over(pages);
+    return;
+  }
+  poison(pages);
+  wake(pages);
+}
+
+// A page of a mapped file that lies past the file's end raises SIGBUS (mmap(2)). The offset is the
+// address, so that neighbours become one mapping and their number stays small.
+void Userfault::map_over(std::span<std::byte> pages) const {
   const FileDescriptor nothing = FileDescriptor::memory_file("memsync-lost", 0);
   const void* mapped =
       ::mmap(pages.data(), pages.size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,

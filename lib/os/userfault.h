@@ -63,7 +63,8 @@ class Userfault {
   void lift_protection(std::span<std::byte> pages) const;
   // Every missing page of `pages` raises SIGBUS when touched; waiting threads get it now.
   void poison(std::span<std::byte> pages) const;
-  // Replaces all of `pages`, present ones too, by memory that raises SIGBUS; wakes waiting threads.
+  // The same for all of a region, at its end. What the application has unmapped is left alone, but
+  // by kernels without UFFDIO_POISON, where all of `pages`, present ones too, is mapped over.
   void make_unreadable(std::span<std::byte> pages) const;
   // Lets waiting threads look again.
   void wake(std::span<std::byte> pages) const noexcept;
@@ -86,6 +87,7 @@ class Userfault {
  private:
   Userfault(FileDescriptor descriptor, bool has_poison)
       : descriptor_(std::move(descriptor)), has_poison_(has_poison) {}
+  void map_over(std::span<std::byte> pages) const;
   void set_protection(std::span<std::byte> pages, uint64_t mode) const;
   FileDescriptor descriptor_;
   bool has_poison_ = false;
