@@ -63,7 +63,8 @@ size_t OwnMemory::take_faults(std::span<uint64_t> offsets) {
     size_t count = 0;
     for (const auto& event : std::span(events).first(taken)) switch (event.kind) {
         case Userfault::Event::Kind::missing:
-          offsets[count++] = offset_of(event.address);
+          // Elsewhere: in a part that was moved, which is about to be made unreadable.
+          if (offset_of(event.address) < pages_.size()) offsets[count++] = offset_of(event.address);
           break;
         case Userfault::Event::Kind::write:
           note_write(event);
