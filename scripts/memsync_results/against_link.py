@@ -16,7 +16,7 @@ from memsync_results.captions import how_to_read, limits_named, missing_results,
 from memsync_results.cells import Cell
 from memsync_results.measures import Measure
 from memsync_results.drawing import (
-    DASHED, INK, Drawing, absence, draw_interval, draw_legend, format_axis, link_label, scale_axis,
+    DASHED, INK, Drawing, absence, draw_intervals, draw_legend, format_axis, link_label, scale_axis,
     workload_label,
 )
 from memsync_results.load import Link, Series, Workload
@@ -118,13 +118,11 @@ def _draw_panel(
             axes.plot([at for at, _ in places],
                       [_or_nan(cell.median(measure.column)) for _, cell in places],
                       color=one.colour, linewidth=0.9, zorder=2.5)
+        draw_intervals(axes, one, measure, places)
         for at, cell in places:
-            interval = cell.interval(measure.column)
-            if interval is None:
+            if cell.interval(measure.column) is None:
                 _mark_absent(axes, at, cell, absent[at])
                 absent[at] += 1
-            else:
-                draw_interval(axes, one, at, interval, cell.samples(measure.column))
         if bound is Bound.LIMIT:
             _draw_limit(axes, one, places, panel.is_sweep, step)
     if bound is Bound.RTT:

@@ -15,7 +15,7 @@ from memsync_results.against_link import Bound, draw_against_link
 from memsync_results.captions import how_to_read, missing_results, sentence_list
 from memsync_results.cells import Cell
 from memsync_results.drawing import (
-    DASHED, INK, PAPER, Drawing, Files, absence, draw_interval, format_axis, link_label,
+    DASHED, INK, PAPER, Drawing, Files, absence, draw_intervals, format_axis, link_label,
     place_legend, save, style,
 )
 from memsync_results.load import Link, Series
@@ -131,8 +131,7 @@ def _phase_panel(axes: Axes, cells: list[Cell], series: list[Series], link: Link
             axes.barh(row - 0.17, length, left=start, height=0.26, color=colour, hatch=hatch,
                       edgecolor=INK, linewidth=0.4)
             start += length
-        draw_interval(axes, cell.series, row + 0.2, interval, cell.samples(BLACKOUT.column),
-                      vertical=False)
+        draw_intervals(axes, cell.series, BLACKOUT, [(row + 0.2, cell)], vertical=False)
         axes.annotate(quantity(interval.median, "s"), (max(interval.high, start), row),
                       xytext=(6, 0), textcoords="offset points", va="center", fontsize=7,
                       bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5})

@@ -11,6 +11,7 @@ import pandas as pd
 
 from memsync_results import figures
 from memsync_results.cells import Cell, cells_of
+from memsync_results.comparing import Rank, ranks
 from memsync_results.controls import INVALID, examine_controls
 from memsync_results.drawing import GRID, INK, PAPER, Drawing, Files, workload_label, write_whole
 from memsync_results.judgement import Judgement, judge_campaigns
@@ -89,11 +90,12 @@ def _blocks(
     policy: Policy, judgement: Judgement | None,
 ) -> list[Block]:
     against = judgement_blocks(judgement, "Verdicts against the baseline") if judgement else []
+    ranked = ranks(cells)
     return [
         *against,
-        *_outcome(campaign, cells, headline, policy),
+        *_outcome(campaign, cells, ranked, headline, policy),
         *_pictures(campaign, drawn),
-        *loser_blocks(cells),
+        *loser_blocks(ranked),
         *_without_result(cells),
         *_exclusions(campaign),
         *_calibration(campaign),
@@ -116,7 +118,7 @@ def _headline(cells: list[Cell]) -> str:
 
 
 def _outcome(
-    campaign: Campaign, cells: list[Cell], headline: str, policy: Policy
+    campaign: Campaign, cells: list[Cell], ranked: list[list[Rank]], headline: str, policy: Policy
 ) -> list[Block]:
     suite = campaign.registry["suite"]
     blocks: list[Block] = [
@@ -132,7 +134,7 @@ def _outcome(
         blocks.append(Paragraph("Built from a dirty tree: the commit alone does not name this "
                                 "program.", "note"))
     blocks += _controls(campaign, cells, policy)
-    blocks += winner_blocks(cells)
+    blocks += winner_blocks(ranked)
     blocks += _noise(campaign, cells)
     for workload in campaign.workloads.values():
         here = [cell for cell in cells if cell.workload == workload]

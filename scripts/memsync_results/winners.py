@@ -3,16 +3,15 @@
 import math
 
 from memsync_results.cells import Cell
-from memsync_results.comparing import YARDSTICK, Rank, ranks
+from memsync_results.comparing import YARDSTICK, Rank
 from memsync_results.effects import FEWEST_FOR_VERDICT
 from memsync_results.judgement_page import unbroken
 from memsync_results.page import Block, Heading, Paragraph, Table
 from memsync_results.units import quantity
 
 
-def winner_blocks(cells: list[Cell]) -> list[Block]:
+def winner_blocks(groups: list[list[Rank]]) -> list[Block]:
     """Per workload, link and measure: the winner and its distance to the next."""
-    groups = ranks(cells)
     if not groups:
         return []
     rows = []
@@ -35,10 +34,10 @@ def winner_blocks(cells: list[Cell]) -> list[Block]:
     )]
 
 
-def loser_blocks(cells: list[Cell]) -> list[Block]:
+def loser_blocks(groups: list[list[Rank]]) -> list[Block]:
     """Every cell that is behind the best of its place, and how sure that is."""
     heading = Heading("Where it loses")
-    behind = [rank for group in ranks(cells) for rank in group]
+    behind = [rank for group in groups for rank in group]
     if not behind:
         return [heading, Paragraph("No workload and link has two series to compare.")]
     behind.sort(key=lambda rank: (rank.cell.series.name, not rank.is_sure, -_distance(rank)))
