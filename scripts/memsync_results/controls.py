@@ -12,7 +12,7 @@ from memsync_results import effects
 from memsync_results.cells import Cell
 from memsync_results.comparing import YARDSTICK
 from memsync_results.load import Campaign
-from memsync_results.matching import Pair
+from memsync_results.matching import Pair, original_of
 from memsync_results.measures import PRIMARY
 from memsync_results.policy import Policy, Tolerance
 from memsync_results.units import quantity
@@ -64,14 +64,13 @@ def examine_controls(campaigns: list[tuple[Campaign, list[Cell]]], policy: Polic
 def _examine(campaign: Campaign, cell: Cell, cells: list[Cell], policy: Policy,
              result: Controls) -> None:
     where = f"{campaign.directory.name}: {cell.cell_id}"
-    originals = [c for c in cells if c.series.name == cell.series.of
-                 and c.workload == cell.workload and c.link == cell.link]
-    if not originals:
+    original = original_of(cell, cells)
+    if original is None:
         result.gaps.append(f"{where} is a control of {cell.series.of}, which was not run there")
         return
-    pair = Pair(originals[0], cell)
-    if cell.status != "ok" or originals[0].status != "ok":
-        bad = cell if cell.status != "ok" else originals[0]
+    pair = Pair(original, cell)
+    if cell.status != "ok" or original.status != "ok":
+        bad = cell if cell.status != "ok" else original
         result.failures.append(f"{campaign.directory.name}: {bad.cell_id} is {bad.status}: "
                                f"{bad.reason}")
     elif cell.series.role == TWIN:
@@ -87,7 +86,8 @@ def _examine_twin(where: str, pair: Pair, policy: Policy, result: Controls) -> N
                   if not policy.tolerances[m.column].exact}
     tolerances.setdefault(primary, Tolerance(0.05))
     measured = [effect_of(pair, measure, tolerance, keep_noisy=policy.keep_noisy)
-                for measure, tolerance in tolerances.items() if pair.head.samples(measure.column).size]
+                for measure, tolerance in tolerances.items()
+                if pair.head.samples(measure.column).size]
     for verdict in judge(measured, effects.FEWEST_FOR_VERDICT):
         effect = verdict.effect
         is_primary = effect.measure == primary

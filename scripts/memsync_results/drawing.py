@@ -106,6 +106,12 @@ def save(drawing: Drawing, folder: Path) -> Files:
     return files
 
 
+def figure_json(drawing: Drawing, files: Files) -> dict[str, str]:
+    """What `--json` says of a figure."""
+    return {"name": drawing.name, "title": drawing.title, "caption": drawing.caption,
+            "svg": str(files.svg), "pdf": str(files.pdf), "csv": str(files.csv)}
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Replaces `path` at once, so a full disk or a Ctrl-C leaves no half file."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,8 +177,9 @@ def draw_intervals(
         bars = [[order(at, i.low), order(at, i.high)] for at, _, i in shown
                 if i.is_confident == is_confident]
         axes.add_collection(LineCollection(
-            bars, colors=series.colour, linewidths=1.6, capstyle="projecting", zorder=3,
-            linestyles="-" if is_confident else [(0, (1, 1))]))
+            bars, colors=series.colour, linewidths=1.6, zorder=3,
+            linestyles="-" if is_confident else [(0, (1, 1))],
+            capstyle="projecting" if is_confident else "butt"))
     axes.plot(*order([at for at, _, _ in shown], [i.median for _, _, i in shown]), zorder=4,
               linestyle="none", clip_on=False, **marker_of(series))
 

@@ -48,7 +48,7 @@ class Judgement:
 
     @property
     def exit(self) -> Exit:
-        """Wrong bytes first, then nothing at all, what can't be trusted, what is known, what is not."""
+        """Wrong bytes, nothing at all, what can't be trusted, what is known, what is not."""
         if any(problem.status == "corrupt" for problem in self.problems):
             return Exit.REGRESSION
         if not self.verdicts:

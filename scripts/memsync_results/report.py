@@ -12,10 +12,12 @@ import pandas as pd
 from memsync_results import figures
 from memsync_results.cells import Cell, cells_of
 from memsync_results.comparing import Rank, ranks
-from memsync_results.controls import INVALID, examine_controls
-from memsync_results.drawing import GRID, INK, PAPER, Drawing, Files, workload_label, write_whole
+from memsync_results.controls import examine_controls
+from memsync_results.drawing import (
+    GRID, INK, PAPER, Drawing, Files, figure_json, workload_label, write_whole,
+)
 from memsync_results.judgement import Judgement, judge_campaigns
-from memsync_results.judgement_page import judgement_blocks
+from memsync_results.judgement_page import control_blocks, judgement_blocks
 from memsync_results.load import Campaign, load_campaign
 from memsync_results.measures import COSTS, PRIMARY, SHOWN, Measure
 from memsync_results.page import (
@@ -55,8 +57,7 @@ class Report:
         return {
             "report_html": str(self.html), "report_md": str(self.markdown),
             "headline": self.headline, "warnings": self.warnings,
-            "figures": [{"name": d.name, "svg": str(f.svg), "pdf": str(f.pdf), "csv": str(f.csv)}
-                        for d, f in self.drawn],
+            "figures": [figure_json(drawing, files) for drawing, files in self.drawn],
             "cells": [_cell_summary(cell) for cell in self.cells],
         }
 
@@ -133,25 +134,13 @@ def _outcome(
     if campaign.manifest.get("git_dirty"):
         blocks.append(Paragraph("Built from a dirty tree: the commit alone does not name this "
                                 "program.", "note"))
-    blocks += _controls(campaign, cells, policy)
+    blocks += control_blocks(examine_controls([(campaign, cells)], policy))
     blocks += winner_blocks(ranked)
     blocks += _noise(campaign, cells)
     for workload in campaign.workloads.values():
         here = [cell for cell in cells if cell.workload == workload]
         if here:
             blocks.append(_outcome_table(here))
-    return blocks
-
-
-def _controls(campaign: Campaign, cells: list[Cell], policy: Policy) -> list[Block]:
-    controls = examine_controls([(campaign, cells)], policy)
-    reasons = "; ".join(controls.reasons)
-    blocks: list[Block] = [Paragraph(
-        f"Controls: {controls.stamp}{': ' if reasons else ''}{reasons}.",
-        "alarm" if controls.stamp == INVALID else "note" if reasons else "")]
-    if controls.findings:
-        blocks.append(Table("What the controls showed", ["finding"],
-                            [[finding] for finding in controls.findings]))
     return blocks
 
 

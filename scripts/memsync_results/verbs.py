@@ -12,6 +12,7 @@ from memsync_results.exits import Exit, Refusal
 def plot(options: argparse.Namespace) -> Exit:
     from memsync_results import figures
     from memsync_results.cells import cells_of
+    from memsync_results.drawing import figure_json
     from memsync_results.load import load_campaign
 
     for name in options.figure or []:
@@ -29,11 +30,7 @@ def plot(options: argparse.Namespace) -> Exit:
     if options.json:
         print(json.dumps({
             "warnings": campaign.warnings,
-            "figures": [
-                {"name": drawing.name, "title": drawing.title, "caption": drawing.caption,
-                 "svg": str(files.svg), "pdf": str(files.pdf), "csv": str(files.csv)}
-                for drawing, files in drawn
-            ],
+            "figures": [figure_json(drawing, files) for drawing, files in drawn],
         }, indent=1))
     else:
         for _, files in drawn:

@@ -94,7 +94,7 @@ def _schema(campaign: Campaign) -> list[str]:
 
 
 def _rows(campaign: Campaign) -> list[str]:
-    """What each row claims must be possible: no result without checked bytes, none for a failure."""
+    """What a row claims must be possible: no result without checked bytes, none for a failure."""
     runs = campaign.runs
     findings = [f"runs.csv:{line}: ok, although its bytes were not found right"
                 for line in runs.index[(runs["status"] == "ok") & (runs["integrity_ok"] != 1)]]
