@@ -207,6 +207,8 @@ def _finish(
         values += [v for cell in panel.cells if (v := cell.median("limit_Bps")) is not None]
     elif bound is Bound.RTT:
         values += [rtt for link in panel.links if (rtt := measured_rtt(panel.cells, link)) > 0]
+    # The panels of one workload's categories have one scale, whatever each of them shows.
+    axes.update_datalim([(0.0, value) for value in values], updatex=False)
     scale_axis(axes, "y", values)
     absent = any(not cell.samples(measure.column).size for cell in panel.cells)
     if absent and axes.get_yscale() == "log":  # room for what stands there instead
