@@ -8,7 +8,7 @@ from memsync_results.exits import Exit
 from memsync_results.judgement import Judgement
 from memsync_results.page import Block, Heading, Paragraph, Table
 from memsync_results.units import quantity
-from memsync_results.verdicts import IMPROVED, INCONCLUSIVE, REGRESSION, WORDS, Verdict
+from memsync_results.verdicts import IMPROVED, INCONCLUSIVE, NOT_JUDGED, REGRESSION, WORDS, Verdict
 
 _ORDER = {REGRESSION: 0, INCONCLUSIVE: 1, IMPROVED: 2}
 _COLUMNS = ["verdict", "workload", "link", "series", "measure", "base", "head", "change", "δ",
@@ -72,7 +72,8 @@ def _noise_blocks(judgement: Judgement) -> list[Block]:
 def _row(verdict: Verdict) -> list[str]:
     effect = verdict.effect
     cell, measure = effect.pair.head, effect.measure
-    word = verdict.word + (" (advisory)" if effect.tolerance.advisory else "")
+    is_advisory = effect.tolerance.advisory and verdict.word != NOT_JUDGED
+    word = verdict.word + (" (advisory)" if is_advisory else "")
     return [
         word, cell.workload.name, cell.link.name, cell.series.name,
         measure.title + (" ↑" if measure.better == "higher" else " ↓"),
@@ -127,8 +128,9 @@ def junit(judgement: Judgement) -> bytes:
                      f"{cell.series.name} {verdict.effect.measure.column}")
         if verdict.word == REGRESSION:
             ElementTree.SubElement(case, "failure", message=one_line(verdict), type=REGRESSION)
-        elif verdict.word == INCONCLUSIVE:
-            kind = "skipped" if verdict.effect.tolerance.advisory else "error"
+        elif verdict.word in (INCONCLUSIVE, NOT_JUDGED):
+            is_optional = verdict.word == INCONCLUSIVE and verdict.effect.tolerance.advisory
+            kind = "skipped" if is_optional else "error"
             ElementTree.SubElement(case, kind, message=one_line(verdict))
         ElementTree.SubElement(case, "system-out").text = one_line(verdict)
     for problem in judgement.problems:

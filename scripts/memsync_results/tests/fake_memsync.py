@@ -11,6 +11,7 @@ Started as `fake_memsync.py BEHAVIOUR run …`. BEHAVIOUR is a JSON file:
 
 import argparse
 import csv
+import hashlib
 import json
 import os
 import signal
@@ -78,8 +79,7 @@ def _round(results: Path, behaviour: dict[str, Any]) -> int:
             print(f"memsync: a synthetic end\nmemsync: this is {does}", file=sys.stderr)
             return int(does)
     _append(results, rows[done:round_end])
-    if round_end >= len(rows):
-        _change_manifest(results, complete=True)
+    _change_manifest(results, complete=round_end >= len(rows), files=_digests(results))
     return behaviour.get("exit", 0)
 
 
@@ -96,6 +96,11 @@ def _wait(results: Path, rows: list[str], meet: Path) -> int:
 def _append(results: Path, rows: list[str]) -> None:
     with (results / "runs.csv").open("a", encoding="utf-8") as file:
         file.writelines(rows)
+
+
+def _digests(results: Path) -> dict[str, str]:
+    return {name: hashlib.sha256((results / name).read_bytes()).hexdigest()
+            for name in ("plan.csv", "runs.csv", "suite.yaml", "schema.json", "registry.json")}
 
 
 def _change_manifest(results: Path, **changes: Any) -> None:
