@@ -61,7 +61,7 @@ def _add_verb(known: Any, name: str, call: Callable[[argparse.Namespace], Exit],
 
 def _add_plot(known: Any) -> None:
     verb = _add_verb(known, "plot", verbs.plot, "draw the figures of a campaign",
-                     "Writes SVG, PDF and the plotted numbers as CSV.",
+                     "Writes SVG, PDF and the plotted numbers as CSV; exit code 4 as of report.",
                      "memsync plot results/reference-quick --figure throughput")
     _results(verb)
     verb.add_argument("--out", metavar="DIR", type=Path, help="default: RESULTS/figures")
@@ -72,7 +72,9 @@ def _add_plot(known: Any) -> None:
 def _add_report(known: Any) -> None:
     verb = _add_verb(known, "report", verbs.report,
                      "draw the figures and write report.html and report.md",
-                     "The page needs no network. The last line printed is its path.",
+                     "The page needs no network. The last line printed is its path. It is written in "
+                     "any case; exit code 4: a file was changed, a row is torn, or no cell has all "
+                     "its repetitions.",
                      "memsync report results/reference-quick")
     _results(verb)
     verb.add_argument("--baseline", metavar="DIR", type=Path,
@@ -84,7 +86,8 @@ def _add_compare(known: Any) -> None:
     verb = _add_verb(known, "compare", verbs.compare,
                      "say what changed from one campaign to another",
                      "Both ran the same suite on the same machine. Exit code 1: something is worse "
-                     "by more than the tolerance, 3: it can't be told, 4: a cell has no result.",
+                     "by more than the tolerance, 3: it can't be told, 4: a cell has no result, or a "
+                     "file is not the one that its campaign left.",
                      "memsync compare results/before results/after --delta 5%")
     verb.add_argument("base", metavar="A", type=Path, help="a directory that run wrote")
     verb.add_argument("results", metavar="B", type=Path, help="a later one")
@@ -96,7 +99,8 @@ def _add_gate(known: Any) -> None:
     verb = _add_verb(known, "gate", verbs.gate, "decide whether a campaign may pass",
                      "Writes verdicts.json, junit.xml and gate.md into RESULTS. Exit code 0: "
                      "nothing became worse, 1: a regression or wrong bytes, 3: it can't be told or "
-                     "the controls failed, 4: missing or failed cells, or nothing to compare with.",
+                     "the controls failed, 4: missing or failed cells, files that were changed, or "
+                     "nothing to compare with.",
                      "memsync gate results/new --baseline results/old --policy policy.yaml")
     verb.add_argument("results", metavar="RESULTS", type=Path, nargs="?",
                       help="a directory that run wrote")

@@ -37,6 +37,8 @@ def main(behaviour_file: Path, arguments: list[str]) -> int:
     parser.add_argument("--controls", action="store_true")
     options = parser.parse_args(arguments[1:])
     results = options.resume or options.out
+    if behaviour.get("does") == "wait":  # before numpy starts threads, which inherit it
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     if options.out:
         _begin(results, options, behaviour)
     return _round(results, behaviour)
@@ -84,7 +86,6 @@ def _round(results: Path, behaviour: dict[str, Any]) -> int:
 
 
 def _wait(results: Path, rows: list[str], meet: Path) -> int:
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     _append(results, rows)
     with meet.open("wb", buffering=0) as fifo:
         fifo.write(b"!")
