@@ -72,9 +72,9 @@ def _add_plot(known: Any) -> None:
 def _add_report(known: Any) -> None:
     verb = _add_verb(known, "report", verbs.report,
                      "draw the figures and write report.html and report.md",
-                     "The page needs no network. The last line printed is its path. It is written in "
-                     "any case; exit code 4: a file was changed, a row is torn, or no cell has all "
-                     "its repetitions.",
+                     "The page needs no network. The last line printed is its path. It is written "
+                     "in any case; exit code 4: a file was changed, a row is torn, or no cell has "
+                     "all its repetitions.",
                      "memsync report results/reference-quick")
     _results(verb)
     verb.add_argument("--baseline", metavar="DIR", type=Path,
@@ -86,8 +86,8 @@ def _add_compare(known: Any) -> None:
     verb = _add_verb(known, "compare", verbs.compare,
                      "say what changed from one campaign to another",
                      "Both ran the same suite on the same machine. Exit code 1: something is worse "
-                     "by more than the tolerance, 3: it can't be told, 4: a cell has no result, or a "
-                     "file is not the one that its campaign left.",
+                     "by more than the tolerance, 3: it can't be told, 4: a cell has no result, or "
+                     "a file is not the one that its campaign left.",
                      "memsync compare results/before results/after --delta 5%")
     verb.add_argument("base", metavar="A", type=Path, help="a directory that run wrote")
     verb.add_argument("results", metavar="B", type=Path, help="a later one")
