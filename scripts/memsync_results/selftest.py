@@ -43,7 +43,6 @@ def run_selftest(out: Path | None, as_json: bool) -> Exit:
     _run_campaign(campaign)
     baseline = folder / "baseline"
     _cut(campaign, baseline, {}, keeps_controls=False)
-    _sign(baseline)
     results = []
     for case in CASES:
         candidate = folder / case.name
@@ -120,6 +119,7 @@ def _cut(campaign: Path, into: Path, roles: dict[str, str], keeps_controls: bool
         _write_rows(into / name, rows, _header(into / name))
     registry["series"] = [e for e in registry["series"] if not e.get("role")]
     _write_json(into / "registry.json", registry)
+    _sign(into)
 
 
 def _role(registry: dict, row: dict[str, str]) -> str:
