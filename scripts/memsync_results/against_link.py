@@ -16,14 +16,16 @@ from memsync_results.captions import how_to_read, limits_named, missing_results,
 from memsync_results.cells import Cell
 from memsync_results.measures import Measure
 from memsync_results.drawing import (
-    DASHED, INK, Drawing, absence, draw_interval, draw_legend, format_axis, link_label, scale_axis,
+    DASHED, INK, Drawing, absence, draw_intervals, draw_legend, format_axis, link_label, scale_axis,
     workload_label,
 )
 from memsync_results.load import Link, Series, Workload
 from memsync_results.units import rate
 
 _LONGEST_LEVEL_WORD = 6  # letters that fit above one limit mark
+_NARROWEST_LEVEL = 7.0  # points between limit marks below which their words would overlap
 _PAGE_WIDTH = 7.6  # inches, the text width of a paper with little margin
+_MOST_CATEGORIES = 8  # links whose labels fit beside each other; more go into further panels
 
 
 class Bound(Enum):
@@ -36,11 +38,11 @@ class Bound(Enum):
 
 @dataclass(frozen=True)
 class Panel:
-    """The cells of one pair of axes: one workload, and links that may be compared."""
+    """One pair of axes: one workload, and links that may be compared."""
 
     workload: Workload
     links: list[Link]
-    cells: list[Cell]
+    cells: list[Cell]  # that share a scale: those of `links`, or of all categories of the workload
     is_sweep: bool  # only the RTT differs between the links
 
     def positions(self) -> dict[Link, float]:
@@ -83,7 +85,8 @@ def draw_against_link(
 
 
 def panels_of(cells: list[Cell]) -> list[Panel]:
-    """Splits cells by workload, and by link condition where each condition has several RTTs."""
+    """Splits cells by workload, and by link condition where each condition has several RTTs;
+    categories into as few panels as can be read."""
     panels = []
     for workload in dict.fromkeys(cell.workload for cell in cells):
         mine = [cell for cell in cells if cell.workload == workload]
@@ -92,11 +95,14 @@ def panels_of(cells: list[Cell]) -> list[Panel]:
             groups.setdefault((link.rate_Bps, link.loss_ratio, link.jitter_s), []).append(link)
         is_sweep = all(len({link.rtt_s for link in links}) == len(links) >= 2
                        for links in groups.values())
-        if not is_sweep:
-            groups = {(): sorted(sum(groups.values(), []), key=_by_rtt_then_rate)}
-        for links in groups.values():
-            here = [cell for cell in mine if cell.link in links]
-            panels.append(Panel(workload, links, here, is_sweep))
+        if is_sweep:
+            panels += [Panel(workload, links, [cell for cell in mine if cell.link in links], True)
+                       for links in groups.values()]
+            continue
+        links = sorted(sum(groups.values(), []), key=_by_rtt_then_rate)
+        each = -(-len(links) // -(-len(links) // _MOST_CATEGORIES))  # evenly, rounded up
+        panels += [Panel(workload, links[start:start + each], mine, False)
+                   for start in range(0, len(links), each)]
     return panels
 
 
@@ -118,15 +124,13 @@ def _draw_panel(
             axes.plot([at for at, _ in places],
                       [_or_nan(cell.median(measure.column)) for _, cell in places],
                       color=one.colour, linewidth=0.9, zorder=2.5)
+        draw_intervals(axes, one, measure, places)
         for at, cell in places:
-            interval = cell.interval(measure.column)
-            if interval is None:
+            if cell.interval(measure.column) is None:
                 _mark_absent(axes, at, cell, absent[at])
                 absent[at] += 1
-            else:
-                draw_interval(axes, one, at, interval, cell.samples(measure.column))
         if bound is Bound.LIMIT:
-            _draw_limit(axes, one, places, panel.is_sweep, step)
+            _draw_limit(axes, one, places, panel, step)
     if bound is Bound.RTT:
         _draw_rtt(axes, panel, positions)
     _finish(axes, panel, positions, measure, bound)
@@ -141,21 +145,23 @@ def _mark_absent(axes: Axes, at: float, cell: Cell, stack: int) -> None:
 
 
 def _draw_limit(
-    axes: Axes, series: Series, places: list[tuple[float, Cell]], is_sweep: bool, step: float
+    axes: Axes, series: Series, places: list[tuple[float, Cell]], panel: Panel, step: float
 ) -> None:
     limits = [(at, cell, _or_nan(cell.median("limit_Bps"))) for at, cell in places]
-    if is_sweep:
+    if panel.is_sweep:
         axes.plot([at for at, _, _ in limits], [limit for _, _, limit in limits],
                   color=series.colour, linestyle=DASHED, linewidth=0.9, zorder=1.5)
         return
-    for at, cell, limit in limits:
-        if np.isfinite(limit):
-            word = cell.most_frequent("limit_by")
-            axes.plot([at - 0.42 * step, at + 0.42 * step], [limit, limit], color=INK,
-                      linestyle=(0, (2, 1)), linewidth=0.9, zorder=1.5)
-            axes.annotate(word, (at, limit), xytext=(0, 1.5), textcoords="offset points",
-                          ha="center", va="bottom", fontsize=6,
-                          rotation=90 if len(word) > _LONGEST_LEVEL_WORD else 0)
+    known = [(at, cell, limit) for at, cell, limit in limits if np.isfinite(limit)]
+    axes.hlines([limit for *_, limit in known], [at - 0.42 * step for at, *_ in known],
+                [at + 0.42 * step for at, *_ in known], color=INK, linestyles=[(0, (2, 1))],
+                linewidth=0.9, zorder=1.5)
+    apart = axes.bbox.width / axes.figure.dpi * 72 * step / len(panel.links)
+    for at, cell, limit in known if apart >= _NARROWEST_LEVEL else []:  # the caption has them too
+        word = cell.most_frequent("limit_by")
+        axes.annotate(word, (at, limit), xytext=(0, 1.5), textcoords="offset points",
+                      ha="center", va="bottom", fontsize=6,
+                      rotation=90 if len(word) > _LONGEST_LEVEL_WORD else 0)
 
 
 def _name_limits(axes: Axes, panel: Panel) -> None:
@@ -201,6 +207,8 @@ def _finish(
         values += [v for cell in panel.cells if (v := cell.median("limit_Bps")) is not None]
     elif bound is Bound.RTT:
         values += [rtt for link in panel.links if (rtt := measured_rtt(panel.cells, link)) > 0]
+    # The panels of one workload's categories have one scale, whatever each of them shows.
+    axes.update_datalim([(0.0, value) for value in values], updatex=False)
     scale_axis(axes, "y", values)
     absent = any(not cell.samples(measure.column).size for cell in panel.cells)
     if absent and axes.get_yscale() == "log":  # room for what stands there instead

@@ -4,6 +4,7 @@ Every number that a figure, a table or a verdict shows comes through `Cell.sampl
 so this is the one place that keeps failures and warm-ups out of the statistics.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,7 +41,7 @@ class Cell:
 
     def samples(self, column: str) -> np.ndarray:
         """The measured values of a column: (n,) in the column's unit, n <= ok_count."""
-        return self.ok_rows[column].dropna().to_numpy(dtype=float)
+        return self.by_block(column)[1]
 
     def by_block(self, column: str, keep_noisy: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """The blocks in which a column was measured, and its values there: (n,) and (n,)."""
@@ -60,13 +61,13 @@ class Cell:
         return self._intervals[column]
 
     def median(self, column: str) -> float | None:
-        samples = self.samples(column)
-        return float(np.median(samples)) if samples.size else None
+        found = self.interval(column)
+        return found.median if found else None
 
     def most_frequent(self, column: str) -> str:
         """The commonest text of a column, "" if it is empty throughout."""
-        values = self.ok_rows[column].dropna()
-        return "" if values.empty else str(values.mode().iloc[0])
+        counts = Counter(self.ok_rows[column].dropna())
+        return max(sorted(counts), key=lambda text: counts[text], default="")
 
 
 def cells_of(campaign: Campaign) -> list[Cell]:

@@ -61,7 +61,7 @@ def _add_verb(known: Any, name: str, call: Callable[[argparse.Namespace], Exit],
 
 def _add_plot(known: Any) -> None:
     verb = _add_verb(known, "plot", verbs.plot, "draw the figures of a campaign",
-                     "Writes SVG, PDF and the plotted numbers as CSV.",
+                     "Writes SVG, PDF and the plotted numbers as CSV; exit code 4 as of report.",
                      "memsync plot results/reference-quick --figure throughput")
     _results(verb)
     verb.add_argument("--out", metavar="DIR", type=Path, help="default: RESULTS/figures")
@@ -72,7 +72,9 @@ def _add_plot(known: Any) -> None:
 def _add_report(known: Any) -> None:
     verb = _add_verb(known, "report", verbs.report,
                      "draw the figures and write report.html and report.md",
-                     "The page needs no network. The last line printed is its path.",
+                     "The page needs no network. The last line printed is its path. It is written "
+                     "in any case; exit code 4: a file was changed, a row is torn, or no cell has "
+                     "all its repetitions.",
                      "memsync report results/reference-quick")
     _results(verb)
     verb.add_argument("--baseline", metavar="DIR", type=Path,
@@ -81,9 +83,11 @@ def _add_report(known: Any) -> None:
 
 
 def _add_compare(known: Any) -> None:
-    verb = _add_verb(known, "compare", verbs.compare, "say what changed from one campaign to another",
-                     "Both ran the same suite on the same machine. Exit code 1: something is worse by "
-                     "more than the tolerance, 3: it can't be told, 4: a cell has no result.",
+    verb = _add_verb(known, "compare", verbs.compare,
+                     "say what changed from one campaign to another",
+                     "Both ran the same suite on the same machine. Exit code 1: something is worse "
+                     "by more than the tolerance, 3: it can't be told, 4: a cell has no result, or "
+                     "a file is not the one that its campaign left.",
                      "memsync compare results/before results/after --delta 5%")
     verb.add_argument("base", metavar="A", type=Path, help="a directory that run wrote")
     verb.add_argument("results", metavar="B", type=Path, help="a later one")
@@ -93,9 +97,10 @@ def _add_compare(known: Any) -> None:
 
 def _add_gate(known: Any) -> None:
     verb = _add_verb(known, "gate", verbs.gate, "decide whether a campaign may pass",
-                     "Writes verdicts.json, junit.xml and gate.md into RESULTS. Exit code 0: nothing "
-                     "became worse, 1: a regression or wrong bytes, 3: it can't be told or the "
-                     "controls failed, 4: missing or failed cells, or nothing to compare with.",
+                     "Writes verdicts.json, junit.xml and gate.md into RESULTS. Exit code 0: "
+                     "nothing became worse, 1: a regression or wrong bytes, 3: it can't be told or "
+                     "the controls failed, 4: missing or failed cells, files that were changed, or "
+                     "nothing to compare with.",
                      "memsync gate results/new --baseline results/old --policy policy.yaml")
     verb.add_argument("results", metavar="RESULTS", type=Path, nargs="?",
                       help="a directory that run wrote")
@@ -116,18 +121,22 @@ def _add_gate(known: Any) -> None:
 
 def _add_ab(known: Any) -> None:
     verb = _add_verb(known, "ab", verbs.ab, "compare two revisions of this repository",
-                     "Builds both, runs a suite with each in turns, round by round, and judges head "
-                     "against base. The last line printed is the results directory, which holds the "
-                     "campaigns `base` and `head`.",
+                     "Builds both, runs a suite with each in turns, round by round, and judges "
+                     "head against base. The last line printed is the results directory, which "
+                     "holds the campaigns `base` and `head`. A revision that is not this tree as "
+                     "it stands is built in a git worktree, build/ab/REVISION, which is kept for "
+                     "the next time; git worktree remove --force deletes one.",
                      "memsync ab --base main~1 --head main quick --rounds 20")
     verb.add_argument("suite", metavar="SUITE", help="a name (memsync list) or a path")
     verb.add_argument("--base", metavar="REV", required=True, help="the revision to compare with")
     verb.add_argument("--head", metavar="REV", default="HEAD", help="default: HEAD")
-    verb.add_argument("--rounds", metavar="N", type=int, help="default: the suite's repetitions")
-    verb.add_argument("--filter", metavar="E", default="", help="as of memsync run")
-    verb.add_argument("--seed", metavar="S", type=int, help="as of memsync run")
+    verb.add_argument("--rounds", metavar="N", type=_at_least(1),
+                      help="default: the suite's repetitions")
+    verb.add_argument("--filter", metavar="E", help="as of memsync run")
+    verb.add_argument("--seed", metavar="S", type=_at_least(0), help="as of memsync run")
     verb.add_argument("--out", metavar="DIR", type=Path, help="default: a new folder in results")
-    verb.add_argument("--resume", action="store_true", help="goes on with the campaign in --out")
+    verb.add_argument("--resume", action="store_true",
+                      help="goes on with the campaign in --out; everything else is as it was begun")
     _policy(verb)
 
 
@@ -138,6 +147,17 @@ def _add_verify(known: Any) -> None:
                      "every value with the schema. Exit code 4: something is missing or differs.",
                      "memsync verify results/reference-quick")
     _results(verb)
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    """An argparse type: a whole number that is not below `least`."""
+
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and int(text) >= least):
+            raise argparse.ArgumentTypeError(f"'{text}' is no whole number from {least} on")
+        return int(text)
+
+    return number
 
 
 def _results(verb: argparse.ArgumentParser) -> None:

@@ -12,11 +12,13 @@ from memsync_results import effects
 from memsync_results.cells import Cell
 from memsync_results.comparing import YARDSTICK
 from memsync_results.load import Campaign
-from memsync_results.matching import Pair
+from memsync_results.matching import Pair, original_of
 from memsync_results.measures import PRIMARY
 from memsync_results.policy import Policy, Tolerance
 from memsync_results.units import quantity
-from memsync_results.verdicts import ALPHA, EQUIVALENT, INCONCLUSIVE, Effect, effect_of, judge
+from memsync_results.verdicts import (
+    ALPHA, EQUIVALENT, INCONCLUSIVE, Effect, Verdict, effect_of, judge,
+)
 
 VALID, INVALID, UNCONTROLLED = "VALID", "INVALID", "UNCONTROLLED"
 _BEATEN = 1.2
@@ -30,7 +32,8 @@ class Controls:
     findings: list[str] = field(default_factory=list)  # a sentence per control
     failures: list[str] = field(default_factory=list)  # why the verdicts can't be trusted
     gaps: list[str] = field(default_factory=list)  # what was not controlled
-    floors: dict[str, float] = field(default_factory=dict)  # column -> A/A floor, a share
+    # Column -> A/A floor, a share; of twins that passed alone.
+    floors: dict[str, float] = field(default_factory=dict)
 
     @property
     def stamp(self) -> str:
@@ -64,14 +67,13 @@ def examine_controls(campaigns: list[tuple[Campaign, list[Cell]]], policy: Polic
 def _examine(campaign: Campaign, cell: Cell, cells: list[Cell], policy: Policy,
              result: Controls) -> None:
     where = f"{campaign.directory.name}: {cell.cell_id}"
-    originals = [c for c in cells if c.series.name == cell.series.of
-                 and c.workload == cell.workload and c.link == cell.link]
-    if not originals:
+    original = original_of(cell, cells)
+    if original is None:
         result.gaps.append(f"{where} is a control of {cell.series.of}, which was not run there")
         return
-    pair = Pair(originals[0], cell)
-    if cell.status != "ok" or originals[0].status != "ok":
-        bad = cell if cell.status != "ok" else originals[0]
+    pair = Pair(original, cell)
+    if cell.status != "ok" or original.status != "ok":
+        bad = cell if cell.status != "ok" else original
         result.failures.append(f"{campaign.directory.name}: {bad.cell_id} is {bad.status}: "
                                f"{bad.reason}")
     elif cell.series.role == TWIN:
@@ -87,30 +89,40 @@ def _examine_twin(where: str, pair: Pair, policy: Policy, result: Controls) -> N
                   if not policy.tolerances[m.column].exact}
     tolerances.setdefault(primary, Tolerance(0.05))
     measured = [effect_of(pair, measure, tolerance, keep_noisy=policy.keep_noisy)
-                for measure, tolerance in tolerances.items() if pair.head.samples(measure.column).size]
+                for measure, tolerance in tolerances.items()
+                if pair.head.samples(measure.column).size]
+    found = Controls()
     for verdict in judge(measured, effects.FEWEST_FOR_VERDICT):
-        effect = verdict.effect
-        is_primary = effect.measure == primary
+        _examine_twins_measure(where, verdict, verdict.effect.measure == primary, found)
+    result.findings += found.findings
+    result.failures += found.failures
+    result.gaps += found.gaps
+    if found.stamp != VALID:
+        return  # noise that no control vouches for must not widen what counts as equal
+    for effect in measured:
         if effect.shift is not None and effect.is_ratio:
             off = abs(math.expm1(effect.shift.estimate))
             column = effect.measure.column
             result.floors[column] = max(off, result.floors.get(column, 0.0))
-        if effect.pairs < effects.FEWEST_FOR_VERDICT:
-            if is_primary:
-                result.gaps.append(_too_few(where, pair, effect))
-            continue
-        text = (f"{effect.measure.title} of {where} against {pair.base.series.name}: "
-                f"{describe_change(effect)}")
-        if verdict.word not in (EQUIVALENT, INCONCLUSIVE):
-            result.failures.append("the A/A twin differs from its original, although both are the "
-                                   f"same: {text}")
-        elif is_primary and verdict.word == EQUIVALENT:
-            result.findings.append(f"A/A twin equal: {text}")
-        elif is_primary:
-            more = (f"; about {verdict.rounds_more} more rounds would do" if verdict.rounds_more
-                    else "")
-            result.failures.append("the A/A twin can't be told equal, so the machine is too noisy "
-                                   f"for this tolerance: {text}{more}")
+
+
+def _examine_twins_measure(where: str, verdict: Verdict, is_primary: bool, found: Controls) -> None:
+    effect = verdict.effect
+    if effect.pairs < effects.FEWEST_FOR_VERDICT:
+        if is_primary:
+            found.gaps.append(_too_few(where, effect.pair, effect))
+        return
+    text = (f"{effect.measure.title} of {where} against {effect.pair.base.series.name}: "
+            f"{describe_change(effect)}")
+    if verdict.word not in (EQUIVALENT, INCONCLUSIVE):
+        found.failures.append("the A/A twin differs from its original, although both are the "
+                              f"same: {text}")
+    elif is_primary and verdict.word == EQUIVALENT:
+        found.findings.append(f"A/A twin equal: {text}")
+    elif is_primary:
+        more = f"; about {verdict.rounds_more} more rounds would do" if verdict.rounds_more else ""
+        found.failures.append("the A/A twin can't be told equal, so the machine is too noisy "
+                              f"for this tolerance: {text}{more}")
 
 
 def _too_few(where: str, pair: Pair, effect: Effect) -> str:

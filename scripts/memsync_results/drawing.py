@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
@@ -19,6 +20,7 @@ from matplotlib.transforms import offset_copy
 
 from memsync_results.cells import Cell
 from memsync_results.load import Link, Series, Workload
+from memsync_results.measures import Measure
 from memsync_results.statistics import FEWEST_FOR_INTERVAL, MedianInterval
 from memsync_results.units import quantity, rate, size
 
@@ -104,6 +106,12 @@ def save(drawing: Drawing, folder: Path) -> Files:
     return files
 
 
+def figure_json(drawing: Drawing, files: Files) -> dict[str, str]:
+    """What `--json` says of a figure."""
+    return {"name": drawing.name, "title": drawing.title, "caption": drawing.caption,
+            "svg": str(files.svg), "pdf": str(files.pdf), "csv": str(files.csv)}
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Replaces `path` at once, so a full disk or a Ctrl-C leaves no half file."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,24 +153,35 @@ def scale_axis(axes: Axes, which: str, values: Iterable[float], decades: float =
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
 
 
-def draw_interval(
-    axes: Axes, series: Series, at: float, interval: MedianInterval, samples: np.ndarray,
+def draw_intervals(
+    axes: Axes, series: Series, measure: Measure, places: Iterable[tuple[float, Cell]],
     vertical: bool = True,
 ) -> None:
     """Light raw points, the interval as a bar (dotted when it is only the range), the median.
 
     The points stand a little beside the bar, or its marker would hide them.
-    at: position on the other axis; samples: (n,) in the measured axis' unit.
+    places: where on the other axis each cell stands; those without a value are left out. One
+    artist holds what all cells have alike: thousands of them would take most of the time.
     """
+    shown = [(at, cell.samples(measure.column), interval) for at, cell in places
+             if (interval := cell.interval(measure.column))]
+    if not shown:
+        return
     order = (lambda x, y: (x, y)) if vertical else (lambda x, y: (y, x))
     beside = offset_copy(axes.transData, axes.figure, *order(-5.0, 0.0), units="points")
-    axes.plot(*order(np.full(samples.size, at), samples), linestyle="none", marker=".",
-              markersize=4, markeredgewidth=0, color=series.colour, alpha=0.35, zorder=2,
-              transform=beside)
-    axes.plot(*order([at, at], [interval.low, interval.high]), color=series.colour, linewidth=1.6,
-              linestyle="-" if interval.is_confident else (0, (1, 1)), zorder=3, marker="")
-    axes.plot(*order([at], [interval.median]), zorder=4, linestyle="none", clip_on=False,
-              **marker_of(series))
+    axes.plot(*order(np.repeat([at for at, _, _ in shown], [s.size for _, s, _ in shown]),
+                     np.concatenate([samples for _, samples, _ in shown])),
+              linestyle="none", marker=".", markersize=4, markeredgewidth=0, color=series.colour,
+              alpha=0.35, zorder=2, transform=beside)
+    for is_confident in {interval.is_confident for _, _, interval in shown}:
+        bars = [[order(at, i.low), order(at, i.high)] for at, _, i in shown
+                if i.is_confident == is_confident]
+        axes.add_collection(LineCollection(
+            bars, colors=series.colour, linewidths=1.6, zorder=3,
+            linestyles="-" if is_confident else [(0, (1, 1))],
+            capstyle="projecting" if is_confident else "butt"))
+    axes.plot(*order([at for at, _, _ in shown], [i.median for _, _, i in shown]), zorder=4,
+              linestyle="none", clip_on=False, **marker_of(series))
 
 
 def marker_of(series: Series) -> dict[str, object]:

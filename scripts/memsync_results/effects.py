@@ -78,6 +78,20 @@ def p_below(differences: ArrayLike, bound: float) -> float:
     return p_above(-np.asarray(differences, dtype=float), -bound)
 
 
+def p_differs(differences: ArrayLike) -> float:
+    """Two-sided exact p-value of "the shift is 0"."""
+    return min(1.0, 2 * p_above(differences, 0.0), 2 * p_below(differences, 0.0))
+
+
+def fewest_pairs(comparisons: int, level: float) -> int:
+    """With how many pairs at least one of `comparisons` can reach a two-sided p < `level` at all.
+
+    Holm's correction multiplies the smallest p-value by their number, and that of n pairs which
+    all point one way is 2^(1-n).
+    """
+    return math.floor(math.log2(max(1, comparisons) / level)) + 2
+
+
 def holm(p_values: ArrayLike) -> np.ndarray:
     """Holm's step-down adjusted p-values, (n,), in the order given; NaN stays NaN and uncounted.
 

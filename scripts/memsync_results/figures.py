@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from memsync_results.against_link import Bound, draw_against_link
 from memsync_results.captions import how_to_read, missing_results, sentence_list
 from memsync_results.cells import Cell
 from memsync_results.drawing import (
-    DASHED, INK, PAPER, Drawing, Files, absence, draw_interval, format_axis, link_label,
+    DASHED, INK, PAPER, Drawing, Files, absence, draw_intervals, format_axis, link_label,
     place_legend, save, style,
 )
 from memsync_results.load import Link, Series
@@ -117,6 +118,7 @@ def _spaced(links: list[Link], most: int) -> list[Link]:
 def _phase_panel(axes: Axes, cells: list[Cell], series: list[Series], link: Link) -> None:
     largest = max([link.rtt_s] + [c.samples(BLACKOUT.column).max(initial=0) for c in cells])
     largest = max([largest] + [sum(c.median(p) or 0 for p in PHASES) for c in cells]) or 1.0
+    ends = _draw_phases(axes, [c for c in cells if c.interval(BLACKOUT.column)], series)
     for cell in cells:
         row = series.index(cell.series)
         interval = cell.interval(BLACKOUT.column)
@@ -124,16 +126,8 @@ def _phase_panel(axes: Axes, cells: list[Cell], series: list[Series], link: Link
             axes.annotate(absence(cell), (0, row), xytext=(3, 0), textcoords="offset points",
                           fontsize=7, color=cell.series.colour, va="center")
             continue
-        start = 0.0
-        for phase in PHASES:
-            length = cell.median(phase) or 0.0
-            colour, hatch = PHASE_LOOKS[phase]
-            axes.barh(row - 0.17, length, left=start, height=0.26, color=colour, hatch=hatch,
-                      edgecolor=INK, linewidth=0.4)
-            start += length
-        draw_interval(axes, cell.series, row + 0.2, interval, cell.samples(BLACKOUT.column),
-                      vertical=False)
-        axes.annotate(quantity(interval.median, "s"), (max(interval.high, start), row),
+        draw_intervals(axes, cell.series, BLACKOUT, [(row + 0.2, cell)], vertical=False)
+        axes.annotate(quantity(interval.median, "s"), (max(interval.high, ends[cell]), row),
                       xytext=(6, 0), textcoords="offset points", va="center", fontsize=7,
                       bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5})
     axes.axvline(link.rtt_s, color=INK, linestyle=DASHED, linewidth=0.9, zorder=1)
@@ -144,6 +138,19 @@ def _phase_panel(axes: Axes, cells: list[Cell], series: list[Series], link: Link
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))
     format_axis(axes.xaxis, "s")
+
+
+def _draw_phases(axes: Axes, cells: list[Cell], series: list[Series]) -> dict[Cell, float]:
+    """A bar of contiguous phases per cell; returns where each ends, in seconds."""
+    rows = np.array([series.index(cell.series) for cell in cells], dtype=float)
+    ends = np.zeros(len(cells))
+    for phase in PHASES:
+        lengths = np.array([cell.median(phase) or 0.0 for cell in cells])
+        colour, hatch = PHASE_LOOKS[phase]
+        axes.barh(rows - 0.17, lengths, left=ends, height=0.26, color=colour, hatch=hatch,
+                  edgecolor=INK, linewidth=0.4)
+        ends = ends + lengths
+    return dict(zip(cells, ends.tolist(), strict=True))
 
 
 def _phase_legend() -> tuple[list[Artist], list[Artist]]:

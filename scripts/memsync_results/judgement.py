@@ -12,7 +12,8 @@ from memsync_results.load import Campaign
 from memsync_results.matching import Pair, check_comparable, match_cells, were_interleaved
 from memsync_results.policy import Policy
 from memsync_results.verdicts import (
-    INCONCLUSIVE, REGRESSION, WORDS, Verdict, effect_of, judge, with_noise_told,
+    INCONCLUSIVE, REGRESSION, WORDS, Verdict, effect_of, judge,
+    not_judged, with_noise_told,
 )
 
 
@@ -48,7 +49,7 @@ class Judgement:
 
     @property
     def exit(self) -> Exit:
-        """Wrong bytes first, then nothing at all, what can't be trusted, what is known, what is not."""
+        """Wrong bytes, nothing at all, what can't be trusted, what is known, what is not."""
         if any(problem.status == "corrupt" for problem in self.problems):
             return Exit.REGRESSION
         if not self.verdicts:
@@ -107,10 +108,12 @@ def judge_campaigns(base: Campaign, head: Campaign, policy: Policy) -> Judgement
                 for measure in policy.judged(pair.head.workload.does)
                 if _is_asked(pair, measure.column, policy)
             ],
-            policy.fewest_pairs,
+            policy.fewest_pairs, policy.largest_delta,
         ),
         policy, controls.floors,
     )
+    if controls.stamp == INVALID:
+        verdicts = not_judged(verdicts)
     return Judgement(base, head, policy, controls, verdicts, problems, notes, warnings)
 
 

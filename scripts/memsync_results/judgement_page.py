@@ -3,12 +3,12 @@
 import math
 from xml.etree import ElementTree
 
-from memsync_results.controls import INVALID, describe_change
+from memsync_results.controls import INVALID, Controls, describe_change
 from memsync_results.exits import Exit
 from memsync_results.judgement import Judgement
 from memsync_results.page import Block, Heading, Paragraph, Table
 from memsync_results.units import quantity
-from memsync_results.verdicts import IMPROVED, INCONCLUSIVE, REGRESSION, WORDS, Verdict
+from memsync_results.verdicts import IMPROVED, INCONCLUSIVE, NOT_JUDGED, REGRESSION, WORDS, Verdict
 
 _ORDER = {REGRESSION: 0, INCONCLUSIVE: 1, IMPROVED: 2}
 _COLUMNS = ["verdict", "workload", "link", "series", "measure", "base", "head", "change", "δ",
@@ -25,7 +25,7 @@ def judgement_blocks(judgement: Judgement, heading: str = "Verdicts") -> list[Bl
                   f"policy {judgement.policy.source}."),
     ]
     blocks += [Paragraph(f"Warning: {warning}.", "note") for warning in judgement.warnings]
-    blocks += control_blocks(judgement)
+    blocks += control_blocks(judgement.controls)
     if judgement.problems:
         blocks.append(Table("Cells without a result to judge", ["cell", "status", "why"],
                             [[p.cell_id, p.status, p.sentence] for p in judgement.problems]))
@@ -34,23 +34,24 @@ def judgement_blocks(judgement: Judgement, heading: str = "Verdicts") -> list[Bl
         rows = [_row(verdict) for verdict in ordered]
         blocks.append(Table(
             "Change of head against base (↑ higher is better, ↓ lower is): Hodges-Lehmann estimate "
-            "over rounds and its exact 95 % interval; a verdict has Holm's correction over all cells. δ: the larger of the "
-            "policy's tolerance and twice the A/A floor. Could have seen: the smallest worsening "
-            "that this run would have called a regression with a chance of 80 %",
+            "over rounds and its exact 95 % interval; a verdict has Holm's correction over all "
+            "cells. δ: the larger of the policy's tolerance and twice the A/A floor. Could have "
+            "seen: the smallest worsening that this run would have called a regression with a "
+            "chance of 80 %",
             _COLUMNS, rows, header_columns=5))
     blocks += _noise_blocks(judgement)
     blocks += [Paragraph(f"{note}.") for note in judgement.notes]
     return blocks
 
 
-def control_blocks(judgement: Judgement) -> list[Block]:
-    controls = judgement.controls
+def control_blocks(controls: Controls) -> list[Block]:
+    """Whether the controls say that verdicts count, and what each of them showed."""
     blocks: list[Block] = [Paragraph(
         f"Controls: {controls.stamp}" + "".join(f"; {reason}" for reason in controls.reasons) + ".",
         "alarm" if controls.stamp == INVALID else "note" if controls.reasons else "")]
     rows = [[finding] for finding in controls.findings]
     if rows:
-        blocks.append(Table("What the controls showed", ["finding"], rows, folded=True))
+        blocks.append(Table("What the controls showed", ["finding"], rows))
     return blocks
 
 
@@ -71,7 +72,8 @@ def _noise_blocks(judgement: Judgement) -> list[Block]:
 def _row(verdict: Verdict) -> list[str]:
     effect = verdict.effect
     cell, measure = effect.pair.head, effect.measure
-    word = verdict.word + (" (advisory)" if effect.tolerance.advisory else "")
+    is_advisory = effect.tolerance.advisory and verdict.word != NOT_JUDGED
+    word = verdict.word + (" (advisory)" if is_advisory else "")
     return [
         word, cell.workload.name, cell.link.name, cell.series.name,
         measure.title + (" ↑" if measure.better == "higher" else " ↓"),
@@ -126,8 +128,9 @@ def junit(judgement: Judgement) -> bytes:
                      f"{cell.series.name} {verdict.effect.measure.column}")
         if verdict.word == REGRESSION:
             ElementTree.SubElement(case, "failure", message=one_line(verdict), type=REGRESSION)
-        elif verdict.word == INCONCLUSIVE:
-            kind = "skipped" if verdict.effect.tolerance.advisory else "error"
+        elif verdict.word in (INCONCLUSIVE, NOT_JUDGED):
+            is_optional = verdict.word == INCONCLUSIVE and verdict.effect.tolerance.advisory
+            kind = "skipped" if is_optional else "error"
             ElementTree.SubElement(case, kind, message=one_line(verdict))
         ElementTree.SubElement(case, "system-out").text = one_line(verdict)
     for problem in judgement.problems:

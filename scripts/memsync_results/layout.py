@@ -40,6 +40,8 @@ config_sha256 tool_version
 )
 RUN_NUMBERS = set(RUN_COLUMNS) - RUN_TEXTS
 RUN_FLAGS = {"is_warmup", "link_ok", "integrity_ok", "noisy", "git_dirty"}  # 0 or 1
+# Whatever was done took some time.
+RUN_POSITIVE = {"duration_s", "full_s", "blackout_s", "throughput_Bps"}
 RUN_REQUIRED = ("schema_version", "run_id", "cell_id", "is_warmup", "series", "workload", "link",
                 "status")  # never empty, whatever the status
 

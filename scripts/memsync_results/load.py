@@ -74,6 +74,7 @@ class Campaign:
     links: dict[str, Link]
     plan: pd.DataFrame  # one row per cell
     runs: pd.DataFrame  # one row per repetition, warm-ups included; numbers are float64
+    is_torn: bool = False  # the last line of runs.csv had no end and was left out
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -93,9 +94,8 @@ def load_campaign(directory: Path) -> Campaign:
     registry = _read_json(directory / "registry.json")
     _check_version(directory / "registry.json", registry)
     _check_registry(directory / "registry.json", registry)
-    manifest = _read_json(directory / "manifest.json")
-    _check_version(directory / "manifest.json", manifest, required=False)
-    runs = _read_runs(directory / "runs.csv", warnings)
+    manifest = read_manifest(directory)
+    runs, is_torn = _read_runs(directory / "runs.csv", warnings)
     plan = _read_plan(directory / "plan.csv")
     campaign = Campaign(
         directory=directory,
@@ -110,11 +110,19 @@ def load_campaign(directory: Path) -> Campaign:
         links=_links(registry),
         plan=plan,
         runs=runs,
+        is_torn=is_torn,
         warnings=warnings,
     )
     _check_names(campaign)
     _check_poolable(campaign)
     return campaign
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """manifest.json alone. Raises Refusal as load_campaign does."""
+    manifest = _read_json(directory / "manifest.json")
+    _check_version(directory / "manifest.json", manifest, required=False)
+    return manifest
 
 
 def _read_text(path: Path) -> str:
@@ -144,7 +152,8 @@ def _parse_json(path: Path) -> Any:
     try:
         return json.loads(_read_text(path))
     except json.JSONDecodeError as error:
-        raise Refusal(Exit.USAGE, f"{path}:{error.lineno}: {error.msg}") from None
+        raise Refusal(Exit.USAGE, f"{path}:{error.lineno}: is no JSON (torn?): {error.msg}"
+                      ) from None
 
 
 def _check_version(path: Path, document: dict[str, Any], required: bool = True) -> None:
@@ -154,7 +163,7 @@ def _check_version(path: Path, document: dict[str, Any], required: bool = True) 
     if version != layout.SCHEMA_VERSION:
         raise Refusal(
             Exit.USAGE,
-            f"{path} has schema_version {version}, this memsync reads {layout.SCHEMA_VERSION}: "
+            f"{path} has schema_version {version!r}, this memsync reads {layout.SCHEMA_VERSION}: "
             "use the memsync that wrote it",
         )
 
@@ -219,24 +228,33 @@ def _read_plan(path: Path) -> pd.DataFrame:
     return plan
 
 
-def _read_runs(path: Path, warnings: list[str]) -> pd.DataFrame:
+def _read_runs(path: Path, warnings: list[str]) -> tuple[pd.DataFrame, bool]:
+    """The rows, and whether the last one was torn."""
     text = _read_text(path)
-    if text and not text.endswith("\n"):
+    is_torn = bool(text) and not text.endswith("\n")
+    if is_torn:
         text = _without_torn_line(text)
         warnings.append(f"{path.name}: the last line has no end (a killed run?) and was left out")
-    runs = _table(path, text, layout.RUN_COLUMNS, unique="run_id")
+    texts = _table(path, text, layout.RUN_COLUMNS, unique="run_id")
+    runs = texts.copy()
     _convert_numbers(path, runs, layout.RUN_NUMBERS)
     for column in layout.RUN_REQUIRED:
-        _refuse_rows(path, runs, runs[column].isna(), column, "is empty")
+        _refuse_rows(path, texts, texts[column].isna(), column, "is empty")
     for column in sorted(layout.RUN_FLAGS):
         flags = runs[column]
-        _refuse_rows(path, runs, ~flags.isna() & ~flags.isin([0, 1]), column, "is neither 0 nor 1")
+        _refuse_rows(path, texts, ~flags.isna() & ~flags.isin([0, 1]), column,
+                     "is neither 0 nor 1")
+    for column in sorted(layout.RUN_NUMBERS):
+        _refuse_rows(path, texts, runs[column] < 0, column, "is negative, which can't be")
+    for column in sorted(layout.RUN_POSITIVE):
+        _refuse_rows(path, texts, runs[column] == 0, column, "is nothing, which can't be")
     foreign = runs["schema_version"] != layout.SCHEMA_VERSION
-    _refuse_rows(path, runs, foreign, "schema_version", f"is not {layout.SCHEMA_VERSION}: "
+    _refuse_rows(path, texts, foreign, "schema_version", f"is not {layout.SCHEMA_VERSION}: "
                  "use the memsync that wrote it")
-    _refuse_rows(path, runs, ~runs["status"].isin(layout.STATUSES), "status",
+    _refuse_rows(path, texts, ~texts["status"].isin(layout.STATUSES), "status",
                  f"is none of {', '.join(layout.STATUSES)}")
-    return runs.copy()  # one block per type again: selecting rows is ten times as fast
+    # Copied into one block per type again: selecting rows is ten times as fast.
+    return runs.copy(), is_torn
 
 
 def _without_torn_line(text: str) -> str:
@@ -295,7 +313,7 @@ def _refuse_rows(
     if bad.any():
         line = bad.idxmax()
         value = table.at[line, column]
-        shown = column if value is None or value != value else f"{column} '{value}'"
+        shown = column if value is None else f"{column} '{value}'"
         raise Refusal(Exit.USAGE, f"{path}:{line}: {shown} {what_is_wrong}")
 
 

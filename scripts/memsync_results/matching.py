@@ -36,6 +36,12 @@ def cell_key(cell: Cell) -> tuple[str, str, str]:
     return cell.workload.name, cell.link.name, cell.series.name
 
 
+def original_of(control: Cell, cells: list[Cell]) -> Cell | None:
+    """What a control is compared with: the series it is of, at the same workload and link."""
+    key = (control.workload.name, control.link.name, control.series.of)
+    return next((cell for cell in cells if cell_key(cell) == key), None)
+
+
 def match_cells(
     base: list[Cell], head: list[Cell]
 ) -> tuple[list[Pair], list[Cell], list[Cell]]:
@@ -68,15 +74,26 @@ def check_comparable(base: Campaign, head: Campaign) -> list[str]:
     if not set(base.workloads) & set(head.workloads) or not set(base.links) & set(head.links):
         raise Refusal(Exit.USAGE, f"{base.directory} and {head.directory} share no workload or no "
                       "link: they asked different questions; run the same suite twice")
-    _refuse_other_engines(base, head)
-    _refuse_other_bytes(base, head)
-    hosts = [sorted(c.runs["host_id"].dropna().unique()) for c in (base, head)]
-    if hosts[0] and hosts[1] and hosts[0] != hosts[1]:
+    if engines := _unlike(base, head, "link_engine"):
+        raise Refusal(
+            Exit.USAGE,
+            f"{base.directory} used link engine {engines[0]}, {head.directory} {engines[1]}: rows "
+            "of different engines are never pooled; name one engine in the suite",
+        )
+    for workload in base.workloads:
+        if digests := _unlike(base, head, "content_hash", workload):
+            raise Refusal(
+                Exit.USAGE,
+                f"workload {workload} moved other bytes in {base.directory} (content_hash "
+                f"{digests[0]}) than in {head.directory} ({digests[1]}): give both the same seed, "
+                "or a file with --content",
+            )
+    if hosts := _unlike(base, head, "host_id"):
         raise Refusal(
             Exit.INCOMPLETE,
-            f"{base.directory} was measured on host {', '.join(hosts[0])}, {head.directory} on "
-            f"{', '.join(hosts[1])}: figures of two machines can't be compared; measure a baseline "
-            "here (memsync run), or both at once (memsync ab)",
+            f"{base.directory} was measured on host {hosts[0]}, {head.directory} on {hosts[1]}: "
+            "figures of two machines can't be compared; measure a baseline here (memsync run), or "
+            "both at once (memsync ab)",
         )
     return _warnings(base, head)
 
@@ -95,30 +112,14 @@ def _refuse_other(base: Campaign, head: Campaign, what: str, of_base: dict, of_h
                 )
 
 
-def _refuse_other_engines(base: Campaign, head: Campaign) -> None:
-    engines = [set(c.runs["link_engine"].dropna()) for c in (base, head)]
-    if engines[0] and engines[1] and engines[0] != engines[1]:
-        raise Refusal(
-            Exit.USAGE,
-            f"{base.directory} used link engine {', '.join(sorted(engines[0]))}, {head.directory} "
-            f"{', '.join(sorted(engines[1]))}: rows of different engines are never pooled; name "
-            "one engine in the suite",
-        )
-
-
-def _refuse_other_bytes(base: Campaign, head: Campaign) -> None:
-    hashes = []
-    for campaign in (base, head):
-        known = campaign.runs.dropna(subset=["content_hash"])
-        hashes.append(known.groupby("workload")["content_hash"].first().to_dict())
-    for workload in hashes[0].keys() & hashes[1].keys():
-        if hashes[0][workload] != hashes[1][workload]:
-            raise Refusal(
-                Exit.USAGE,
-                f"workload {workload} moved other bytes in {base.directory} than in "
-                f"{head.directory} (content_hash differs): give both the same seed, or a file "
-                "with --content",
-            )
+def _unlike(base: Campaign, head: Campaign, column: str, workload: str | None = None) -> list[str]:
+    """What each side's rows (of one workload) say in `column`; [] where it is the same, or where
+    a side says nothing."""
+    said = []
+    for runs in (base.runs, head.runs):
+        here = runs if workload is None else runs[runs["workload"] == workload]
+        said.append(", ".join(sorted(here[column].dropna().unique())))
+    return said if all(said) and said[0] != said[1] else []
 
 
 def _warnings(base: Campaign, head: Campaign) -> list[str]:
@@ -129,9 +130,8 @@ def _warnings(base: Campaign, head: Campaign) -> list[str]:
             "between them counts as an effect; memsync ab takes turns round by round"
         )
     for what, column in (("kernels", "kernel"), ("congestion control", "tcp_cc")):
-        found = [sorted(c.runs[column].dropna().unique()) for c in (base, head)]
-        if found[0] and found[1] and found[0] != found[1]:
-            warnings.append(f"different {what}: {', '.join(found[0])} and {', '.join(found[1])}")
+        if found := _unlike(base, head, column):
+            warnings.append(f"different {what}: {' and '.join(found)}")
     awake = [(c.env or {}).get("cpus_kept_awake") for c in (base, head)]
     if None not in awake and awake[0] != awake[1]:
         warnings.append("idle CPUs could sleep in one of the two campaigns only: latencies differ "

@@ -13,7 +13,7 @@ from memsync_results.measures import MEASURES, Measure
 SHIPPED = Path(__file__).with_name("policy.yaml")
 SCHEMA = 1
 
-_KEYS = {"schema", "default", "measures", "fewest_pairs", "controls", "noisy"}
+_KEYS = {"schema", "default", "measures", "fewest_pairs", "largest_delta", "controls", "noisy"}
 _MEASURE_KEYS = {"relative", "absolute", "exact", "advisory"}
 _UNITS = {
     "": {"": 1.0},
@@ -21,6 +21,7 @@ _UNITS = {
     "B": {"B": 1.0, "KiB": 1024.0, "MiB": 1024.0**2, "GiB": 1024.0**3, "kB": 1e3, "MB": 1e6},
     "B/s": {"B/s": 1.0, "MiB/s": 1024.0**2, "kB/s": 1e3, "MB/s": 1e6, "GB/s": 1e9},
 }
+_USUAL_MARGIN = 0.05
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?)\s*([A-Za-z/%]*)")
 
 
@@ -46,7 +47,16 @@ class Policy:
     fewest_pairs: int  # below it a cell is inconclusive
     controls_required: bool  # a campaign without controls is INVALID
     keep_noisy: bool  # rows marked noisy count
+    largest_delta: float  # a share; where twice the A/A floor is more, nothing is called equal
     source: str  # the file it came from
+
+    def margin(self, column: str) -> float:
+        """Below which share two approaches of one campaign count as equally good.
+
+        An absolute tolerance says what a project doesn't mind; it makes no two approaches alike.
+        """
+        given = self.tolerances.get(column)
+        return given.relative if given and given.relative else _USUAL_MARGIN
 
     def judged(self, does: str) -> list[Measure]:
         """The measures of a kind of workload that this policy judges, in the usual order."""
@@ -57,11 +67,13 @@ def load_policy(path: Path | None) -> Policy:
     """Reads a policy file; None: the shipped one. Raises Refusal (USAGE) naming what is wrong."""
     path = path or SHIPPED
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.safe_load(path.read_bytes().decode("utf-8"))
     except OSError as error:
         raise Refusal(Exit.USAGE, f"{path}: {error.strerror}; a policy to start from: {SHIPPED}"
                       ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise Refusal(Exit.USAGE, f"{path} is not UTF-8 at byte {error.start}") from None
+    except yaml.YAMLError as error:
         raise Refusal(Exit.USAGE, f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
         raise Refusal(Exit.USAGE, f"{path}: a policy is a mapping; see {SHIPPED}")
@@ -73,6 +85,7 @@ def load_policy(path: Path | None) -> Policy:
         fewest_pairs=_count(path, "fewest_pairs", document.get("fewest_pairs", 10)),
         controls_required=_choice(path, document, "controls", "optional", "required"),
         keep_noisy=not _choice(path, document, "noisy", "keep", "drop"),
+        largest_delta=_share(path, "largest_delta", document.get("largest_delta", "25%")),
         source=str(path),
     )
 
@@ -83,7 +96,8 @@ def simple_policy(relative: float) -> Policy:
     return Policy(
         {name: old if old.exact else Tolerance(relative, 0.0, False, old.advisory)
          for name, old in shipped.tolerances.items()},
-        FEWEST, shipped.controls_required, shipped.keep_noisy, f"{relative:.3g} of each measure",
+        FEWEST, shipped.controls_required, shipped.keep_noisy,
+        max(shipped.largest_delta, relative), f"{relative:.3g} of each measure",
     )
 
 
@@ -164,6 +178,13 @@ def _count(path: Path, name: str, value: Any) -> int:
         raise Refusal(Exit.USAGE, f"{path}: {name} is {value}; it is a count of at least {FEWEST}, "
                       "since no exact test of fewer pairs can reach 5 %")
     return value
+
+
+def _share(path: Path, name: str, value: Any) -> float:
+    try:
+        return parse_share(value)
+    except ValueError as error:
+        raise Refusal(Exit.USAGE, f"{path}: {name}: {error}") from None
 
 
 def _choice(path: Path, document: dict, name: str, default: str, other: str) -> bool:

@@ -11,16 +11,21 @@ import pandas as pd
 
 from memsync_results import figures
 from memsync_results.cells import Cell, cells_of
-from memsync_results.controls import INVALID, examine_controls
-from memsync_results.drawing import GRID, INK, PAPER, Drawing, Files, workload_label, write_whole
+from memsync_results.comparing import Outcome, outcomes
+from memsync_results.controls import examine_controls
+from memsync_results.drawing import (
+    GRID, INK, PAPER, Drawing, Files, figure_json, workload_label, write_whole,
+)
 from memsync_results.judgement import Judgement, judge_campaigns
-from memsync_results.judgement_page import judgement_blocks
+from memsync_results.judgement_page import control_blocks, judgement_blocks
 from memsync_results.load import Campaign, load_campaign
-from memsync_results.measures import COSTS, PRIMARY, SHOWN, Measure
+from memsync_results.measures import COSTS, SHOWN, Measure
+from memsync_results.noise import noise_blocks
 from memsync_results.page import (
     Block, Code, Heading, Page, Paragraph, Picture, Table, to_html, to_markdown,
 )
 from memsync_results.policy import Policy, load_policy
+from memsync_results.standing import DAMAGED, Standing, standing_of
 from memsync_results.statistics import FEWEST_FOR_INTERVAL, MedianInterval
 from memsync_results.units import interval, quantity, rate
 from memsync_results.winners import loser_blocks, winner_blocks
@@ -45,17 +50,16 @@ class Report:
     warnings: list[str]
     cells: list[Cell]
     drawn: list[tuple[Drawing, Files]]
-
-    @property
-    def ok_repetitions(self) -> int:
-        return sum(cell.ok_count for cell in self.cells)
+    standing: Standing
+    outcomes: list[Outcome]
 
     def summary(self) -> dict[str, Any]:
         return {
             "report_html": str(self.html), "report_md": str(self.markdown),
             "headline": self.headline, "warnings": self.warnings,
-            "figures": [{"name": d.name, "svg": str(f.svg), "pdf": str(f.pdf), "csv": str(f.csv)}
-                        for d, f in self.drawn],
+            "faults": self.standing.faults, "notes": self.standing.notes,
+            "figures": [figure_json(drawing, files) for drawing, files in self.drawn],
+            "outcomes": [outcome.as_json() for outcome in self.outcomes],
             "cells": [_cell_summary(cell) for cell in self.cells],
         }
 
@@ -72,13 +76,17 @@ def write_report(
     campaign = load_campaign(directory)
     cells = cells_of(campaign)
     drawn = figures.draw_all(cells, directory / "figures")
-    headline = _headline(cells)
+    standing = standing_of(campaign, cells)
+    headline = standing.before(_headline(cells))
     policy = policy or load_policy(None)
-    judgement = judge_campaigns(baseline, campaign, policy) if baseline else None
-    blocks = _blocks(campaign, cells, drawn, headline, policy, judgement)
+    # What was changed afterwards is shown and not judged.
+    is_judged = baseline is not None and DAMAGED not in standing.words
+    judgement = judge_campaigns(baseline, campaign, policy) if is_judged else None
+    found = outcomes(cells, policy)
+    blocks = _blocks(campaign, cells, drawn, headline, policy, judgement, standing, found)
     page = Page(f"memsync: {campaign.suite_name}", blocks, COLOURS)
     report = Report(directory / "report.html", directory / "report.md", headline,
-                    campaign.warnings, cells, drawn)
+                    campaign.warnings, cells, drawn, standing, found)
     write_whole(report.markdown, to_markdown(page).encode())
     write_whole(report.html, to_html(page).encode())
     return report
@@ -86,14 +94,15 @@ def write_report(
 
 def _blocks(
     campaign: Campaign, cells: list[Cell], drawn: list[tuple[Drawing, Files]], headline: str,
-    policy: Policy, judgement: Judgement | None,
+    policy: Policy, judgement: Judgement | None, standing: Standing, found: list[Outcome],
 ) -> list[Block]:
     against = judgement_blocks(judgement, "Verdicts against the baseline") if judgement else []
     return [
+        *standing.blocks(),
         *against,
-        *_outcome(campaign, cells, headline, policy),
+        *_outcome(campaign, cells, found, headline, policy),
         *_pictures(campaign, drawn),
-        *loser_blocks(cells),
+        *loser_blocks(found),
         *_without_result(cells),
         *_exclusions(campaign),
         *_calibration(campaign),
@@ -116,7 +125,7 @@ def _headline(cells: list[Cell]) -> str:
 
 
 def _outcome(
-    campaign: Campaign, cells: list[Cell], headline: str, policy: Policy
+    campaign: Campaign, cells: list[Cell], found: list[Outcome], headline: str, policy: Policy
 ) -> list[Block]:
     suite = campaign.registry["suite"]
     blocks: list[Block] = [
@@ -131,51 +140,14 @@ def _outcome(
     if campaign.manifest.get("git_dirty"):
         blocks.append(Paragraph("Built from a dirty tree: the commit alone does not name this "
                                 "program.", "note"))
-    blocks += _controls(campaign, cells, policy)
-    blocks += winner_blocks(cells)
-    blocks += _noise(campaign, cells)
+    blocks += control_blocks(examine_controls([(campaign, cells)], policy))
+    blocks += winner_blocks(found)
+    blocks += noise_blocks(cells)
     for workload in campaign.workloads.values():
         here = [cell for cell in cells if cell.workload == workload]
         if here:
             blocks.append(_outcome_table(here))
     return blocks
-
-
-def _controls(campaign: Campaign, cells: list[Cell], policy: Policy) -> list[Block]:
-    controls = examine_controls([(campaign, cells)], policy)
-    reasons = "; ".join(controls.reasons)
-    blocks: list[Block] = [Paragraph(
-        f"Controls: {controls.stamp}{': ' if reasons else ''}{reasons}.",
-        "alarm" if controls.stamp == INVALID else "note" if reasons else "")]
-    if controls.findings:
-        blocks.append(Table("What the controls showed", ["finding"],
-                            [[finding] for finding in controls.findings]))
-    return blocks
-
-
-def _noise(campaign: Campaign, cells: list[Cell]) -> list[Block]:
-    """How many repetitions ran beside other work, and what the medians are without them."""
-    noisy = int((campaign.runs["noisy"] == 1).sum())
-    if not noisy:
-        return []
-    rows = []
-    for cell in cells:
-        quiet = cell.ok_rows[cell.ok_rows["noisy"] != 1]
-        measure = PRIMARY[cell.workload.does]
-        left = quiet[measure.column].dropna()
-        if len(quiet) == cell.ok_count or left.empty:
-            continue
-        with_all, without = cell.median(measure.column), float(left.median())
-        rows.append([cell.cell_id, measure.title, f"{len(quiet)}/{cell.ok_count}",
-                     quantity(with_all, measure.unit), quantity(without, measure.unit),
-                     f"{100 * (without / with_all - 1):+.1f} %" if with_all else ""])
-    return [
-        Paragraph(f"{noisy} of {len(campaign.runs)} repetitions ran while others used the machine "
-                  "and are marked noisy.", "note"),
-        Table("What changes without the repetitions marked noisy",
-              ["cell", "measure", "quiet/ok", "median", "without noisy", "change"], rows,
-              folded=True),
-    ]
 
 
 def _outcome_table(cells: list[Cell]) -> Table:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memsync_results.controls import PLANTED, TWIN
+from memsync_results.digests import digest_of
 from memsync_results.exits import Exit, Refusal
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,7 @@ class Case:
     roles: dict[str, str]  # workload -> whose rows stand for the original series: "", twin, planted
     damage: Callable[[Path], None] = lambda _: None
     keeps_controls: bool = False
+    is_signed: bool = True  # its digests are those of the damaged files
 
 
 def run_selftest(out: Path | None, as_json: bool) -> Exit:
@@ -46,6 +48,8 @@ def run_selftest(out: Path | None, as_json: bool) -> Exit:
         candidate = folder / case.name
         _cut(campaign, candidate, case.roles, case.keeps_controls)
         case.damage(candidate)
+        if case.is_signed:
+            _sign(candidate)
         done = _gate(candidate, baseline)
         results.append({"case": case.name, "expected": int(case.expected),
                         "got": done.returncode, "ok": done.returncode == case.expected,
@@ -115,6 +119,7 @@ def _cut(campaign: Path, into: Path, roles: dict[str, str], keeps_controls: bool
         _write_rows(into / name, rows, _header(into / name))
     registry["series"] = [e for e in registry["series"] if not e.get("role")]
     _write_json(into / "registry.json", registry)
+    _sign(into)
 
 
 def _role(registry: dict, row: dict[str, str]) -> str:
@@ -163,10 +168,20 @@ def _empty(candidate: Path) -> None:
     _write_rows(candidate / "runs.csv", [], _header(candidate / "runs.csv"))
 
 
-def _damage_a_number(candidate: Path) -> None:
-    rows = _read_rows(candidate / "runs.csv")
-    rows[-1]["throughput_Bps"] = "NaN"
-    _write_rows(candidate / "runs.csv", rows, _header(candidate / "runs.csv"))
+def _set_throughput(text: str) -> Callable[[Path], None]:
+    def damage(candidate: Path) -> None:
+        rows = _read_rows(candidate / "runs.csv")
+        next(row for row in rows if row["throughput_Bps"])["throughput_Bps"] = text
+        _write_rows(candidate / "runs.csv", rows, _header(candidate / "runs.csv"))
+
+    return damage
+
+
+def _sign(candidate: Path) -> None:
+    """Writes the digests of the files as they are now, so that the gate looks further."""
+    manifest = _read_json(candidate / "manifest.json")
+    manifest["files"] = {name: digest_of(candidate / name) for name in manifest["files"]}
+    _write_json(candidate / "manifest.json", manifest)
 
 
 def _header(path: Path) -> list[str]:
@@ -202,7 +217,9 @@ CASES = (
     Case("missing-cell", Exit.INCOMPLETE, _AGAIN, _drop_cell),
     Case("crash", Exit.INCOMPLETE, _AGAIN, _set_status("crashed")),
     Case("wrong-bytes", Exit.REGRESSION, _AGAIN, _set_status("corrupt")),
-    Case("damaged-row", Exit.USAGE, _AGAIN, _damage_a_number),
+    Case("damaged-row", Exit.USAGE, _AGAIN, _set_throughput("NaN")),
+    Case("impossible-value", Exit.USAGE, _AGAIN, _set_throughput("-5")),
+    Case("edited-afterwards", Exit.INCOMPLETE, _AGAIN, _set_throughput("1"), is_signed=False),
     Case("empty-campaign", Exit.INCOMPLETE, _AGAIN, _empty),
     Case("twin-differs", Exit.INCONCLUSIVE, {}, _scale("throughput_Bps", 0.8, TWIN), True),
     Case("planted-not-found", Exit.INCONCLUSIVE, {}, _scale("throughput_Bps", 1.3, PLANTED), True),

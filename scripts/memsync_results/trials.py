@@ -14,7 +14,7 @@ from memsync_results.cells import Cell, cells_of
 from memsync_results.controls import PLANTED, TWIN
 from memsync_results.effects import FEWEST_FOR_VERDICT
 from memsync_results.load import Campaign
-from memsync_results.matching import Pair
+from memsync_results.matching import Pair, original_of
 from memsync_results.measures import PRIMARY
 from memsync_results.policy import Policy
 from memsync_results.verdicts import (
@@ -43,9 +43,7 @@ def rates(campaign: Campaign, policy: Policy, rounds: int) -> list[Rate]:
     """What becomes of each control in trials of `rounds` rounds."""
     cells = cells_of(campaign)
     return [rate for cell in cells if cell.series.role and cell.ok_count
-            for original in cells
-            if original.series.name == cell.series.of and original.workload == cell.workload
-            and original.link == cell.link
+            if (original := original_of(cell, cells))
             for rate in _rates_of(Pair(original, cell), policy, rounds)]
 
 

@@ -3,7 +3,8 @@
 A measure's differences are oriented so that positive is worse. REGRESSION: they lie beyond the
 tolerance, with a family-wise error of 2.5 % over all judged cells (Holm). IMPROVED: likewise on
 the other side. EQUIVALENT: within the tolerance on both sides (two one-sided tests at 2.5 %;
-no correction, since a green needs every one of them). INCONCLUSIVE: none of these.
+no correction, since a green needs every one of them). INCONCLUSIVE: none of these, or equal
+only within a noise floor that the policy calls too high. NOT JUDGED: the controls failed.
 """
 
 import math
@@ -16,8 +17,8 @@ from memsync_results.matching import Pair
 from memsync_results.measures import Measure
 from memsync_results.policy import Policy, Tolerance
 
-REGRESSION, IMPROVED, EQUIVALENT, INCONCLUSIVE = WORDS = (
-    "REGRESSION", "IMPROVED", "EQUIVALENT", "INCONCLUSIVE",
+REGRESSION, IMPROVED, EQUIVALENT, INCONCLUSIVE, NOT_JUDGED = WORDS = (
+    "REGRESSION", "IMPROVED", "EQUIVALENT", "INCONCLUSIVE", "NOT JUDGED",
 )
 ALPHA = (1 - effects.CONFIDENCE) / 2  # one-sided
 # Equality takes two tests, so each may miss half as often.
@@ -38,6 +39,7 @@ class Effect:
     differences: np.ndarray  # (pairs,), positive is worse
     bound: float  # the tolerance on the differences' scale
     is_absolute: bool  # the bound is the tolerance's absolute one
+    floor: float  # the A/A floor that went into the bound, a share
     shift: effects.Shift | None
     noise: float  # robust standard deviation of the differences
     p_worse: float  # that they lie beyond the bound; NaN where it can't be asked
@@ -76,8 +78,7 @@ def effect_of(
 ) -> Effect:
     """Measures one cell's change. `floor`: the A/A floor of this measure, as a share."""
     base, head = pair.values(measure.column, keep_noisy)
-    is_ratio = bool((base > 0).all() and (head > 0).all())
-    differences = np.log(head / base) if is_ratio else head - base
+    differences, is_ratio = differences_of(base, head)
     if measure.better == "higher":
         differences = -differences
     median = float(np.median(base)) if base.size else None
@@ -89,12 +90,20 @@ def effect_of(
         is_ratio=is_ratio, differences=differences, bound=bound,
         is_absolute=bool(asked and is_ratio
                          and tolerance.absolute > max(tolerance.relative, 2 * floor) * median),
+        floor=floor,
         shift=effects.hodges_lehmann(differences), noise=effects.spread(differences),
         p_worse=effects.p_above(differences, bound) if asked else math.nan,
         p_better=effects.p_below(differences, -bound) if asked else math.nan,
         p_equal=max(effects.p_below(differences, bound), effects.p_above(differences, -bound))
         if asked else math.nan,
     )
+
+
+def differences_of(base: np.ndarray, head: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Log-ratios and True where every value is positive, else plain differences and False: (n,)."""
+    if bool((base > 0).all() and (head > 0).all()):
+        return np.log(head / base), True
+    return head - base, False
 
 
 def _bound(tolerance: Tolerance, floor: float, median: float | None, is_ratio: bool) -> float:
@@ -106,8 +115,13 @@ def _bound(tolerance: Tolerance, floor: float, median: float | None, is_ratio: b
     return max(tolerance.absolute, tolerance.relative * abs(median), 2 * floor * abs(median))
 
 
-def judge(measured: list[Effect], fewest_pairs: int) -> list[Verdict]:
-    """Verdicts in the order given; Holm's correction is over all of them together."""
+def judge(
+    measured: list[Effect], fewest_pairs: int, largest_delta: float = math.inf
+) -> list[Verdict]:
+    """Verdicts in the order given; Holm's correction is over all of them together.
+
+    largest_delta: a share; nothing is called equal within a noise floor that asks for more.
+    """
     ranked = [e for e in measured if not e.tolerance.exact and e.pairs >= fewest_pairs]
     worse = effects.holm([e.p_worse for e in ranked])
     better = effects.holm([e.p_better for e in ranked])
@@ -120,8 +134,28 @@ def judge(measured: list[Effect], fewest_pairs: int) -> list[Verdict]:
             verdicts.append(_too_few(effect, fewest_pairs))
         else:
             k = place[id(effect)]
-            verdicts.append(_verdict(effect, float(worse[k]), float(better[k]), len(ranked)))
+            verdict = _verdict(effect, float(worse[k]), float(better[k]), len(ranked))
+            verdicts.append(_within_limit(verdict, largest_delta))
     return verdicts
+
+
+def _within_limit(verdict: Verdict, largest_delta: float) -> Verdict:
+    """A change beyond even so large a delta is one; that there is none can't be said."""
+    effect = verdict.effect
+    median = abs(effect.base_median or 0.0)
+    delta = 2 * effect.floor
+    is_noise = delta * median > max(effect.tolerance.absolute, effect.tolerance.relative * median)
+    if not is_noise or delta <= largest_delta or verdict.word in (REGRESSION, IMPROVED):
+        return verdict
+    return replace(verdict, word=INCONCLUSIVE, rounds_more=None, p_adjusted=math.nan,
+                   reason=f"this machine is too noisy to tell less than {100 * delta:.0f} %: that "
+                   "is twice its A/A floor")
+
+
+def not_judged(verdicts: list[Verdict]) -> list[Verdict]:
+    """The same measurements without a word about them: the controls failed."""
+    return [replace(v, word=NOT_JUDGED, reason="the controls failed", p_adjusted=math.nan,
+                    rounds_more=None, without_noisy="") for v in verdicts]
 
 
 def _verdict(effect: Effect, p_worse: float, p_better: float, family: int) -> Verdict:
@@ -184,7 +218,7 @@ def with_noise_told(verdicts: list[Verdict], policy: Policy, floors: dict[str, f
     quiet = judge(
         [effect_of(v.effect.pair, v.effect.measure, v.effect.tolerance,
                    floors.get(v.effect.measure.column, 0.0), keep_noisy=False) for v in verdicts],
-        policy.fewest_pairs,
+        policy.fewest_pairs, policy.largest_delta,
     ) if any(marked) else verdicts
     return [replace(v, without_noisy=q.word) if is_marked else v
             for v, q, is_marked in zip(verdicts, quiet, marked, strict=True)]

@@ -1,10 +1,10 @@
 """Is a results directory whole and as its campaign left it? Findings, one sentence each."""
 
-import hashlib
 from pathlib import Path
 
 import pandas as pd
 
+from memsync_results.digests import digest_findings
 from memsync_results.load import Campaign, load_campaign
 from memsync_results.measures import COSTS, SHOWN
 
@@ -17,31 +17,20 @@ def verify_directory(directory: Path) -> list[str]:
     Raises Refusal for a directory that can't be read as a campaign at all.
     """
     campaign = load_campaign(directory)
-    return [
+    return list(dict.fromkeys([  # a missing file is a warning of the loader's, too
         *campaign.warnings,
-        *_digests(campaign),
+        *digest_findings(directory, campaign.manifest),
+        *_end(campaign),
         *_plan_against_rows(campaign),
         *_schema(campaign),
         *_rows(campaign),
-    ]
+    ]))
 
 
-def _digests(campaign: Campaign) -> list[str]:
-    known = campaign.manifest.get("files")
-    if not isinstance(known, dict) or not known:
-        return ["manifest.json names no digests: the campaign did not end, or an older memsync "
-                "wrote it"]
-    findings = []
-    for name, digest in sorted(known.items()):
-        path = campaign.directory / name
-        if not path.is_file():
-            findings.append(f"{name} is missing")
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            findings.append(f"{name} was changed after the campaign: its SHA-256 is not the "
-                            "manifest's")
-    if not campaign.manifest.get("complete", False):
-        findings.append("the campaign did not run to its end; memsync run --resume goes on with it")
-    return findings
+def _end(campaign: Campaign) -> list[str]:
+    if campaign.manifest.get("complete", False):
+        return []
+    return ["the campaign did not run to its end; memsync run --resume goes on with it"]
 
 
 def _plan_against_rows(campaign: Campaign) -> list[str]:
@@ -94,7 +83,7 @@ def _schema(campaign: Campaign) -> list[str]:
 
 
 def _rows(campaign: Campaign) -> list[str]:
-    """What each row claims must be possible: no result without checked bytes, none for a failure."""
+    """What a row claims must be possible: no result without checked bytes, none for a failure."""
     runs = campaign.runs
     findings = [f"runs.csv:{line}: ok, although its bytes were not found right"
                 for line in runs.index[(runs["status"] == "ok") & (runs["integrity_ok"] != 1)]]

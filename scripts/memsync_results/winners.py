@@ -3,60 +3,68 @@
 import math
 
 from memsync_results.cells import Cell
-from memsync_results.comparing import YARDSTICK, Rank, ranks
-from memsync_results.effects import FEWEST_FOR_VERDICT
+from memsync_results.comparing import LEVEL, ONLY, TOO_NOISY, YARDSTICK, Outcome, Rank
+from memsync_results.effects import fewest_pairs
 from memsync_results.judgement_page import unbroken
+from memsync_results.measures import Measure
 from memsync_results.page import Block, Heading, Paragraph, Table
-from memsync_results.units import quantity
+from memsync_results.units import interval, quantity
+
+_SURE = f"Sure: p < {LEVEL} of a two-sided exact signed-rank test after Holm's correction"
 
 
-def winner_blocks(cells: list[Cell]) -> list[Block]:
-    """Per workload, link and measure: the winner and its distance to the next."""
-    groups = ranks(cells)
-    if not groups:
+def winner_blocks(found: list[Outcome]) -> list[Block]:
+    """Per workload, link and measure: the winner and its distance to the next, or why none is."""
+    if not found:
         return []
-    rows = []
-    for group in groups:
-        next_best = min(group, key=_distance)
-        rows.append([
-            next_best.cell.workload.name, next_best.cell.link.name,
-            f"{next_best.measure.title} ({next_best.measure.better} is better)",
-            next_best.best.series.name, _median(next_best.best, next_best),
-            next_best.cell.series.name, _median(next_best.cell, next_best),
-            factor_text(next_best), sureness(next_best),
-        ])
     return [Table(
         f"The best per workload and link, against the next best ({YARDSTICK} is a yardstick and "
         "not ranked; controls are no rivals). Factor: Hodges-Lehmann estimate of the ratio, "
-        "repetitions paired by round, with its exact 95 % interval. Sure: an exact signed-rank "
-        "test, corrected over this whole campaign",
-        ["workload", "link", "measure", "wins", "median", "next", "median", "better by", "sure"],
-        rows, header_columns=3,
+        "repetitions paired by round, with its exact 95 % interval. Tie: the interval holds 1, "
+        f"ratio and medians disagree, or it is too little to matter. {_SURE} over all "
+        f"{_comparisons(found)} pairs of rivals in this campaign",
+        ["workload", "link", "measure", "outcome", "series", "median", "next", "median",
+         "better by", "sure"],
+        [_winner_row(outcome) for outcome in found], header_columns=3,
     )]
 
 
-def loser_blocks(cells: list[Cell]) -> list[Block]:
+def _winner_row(outcome: Outcome) -> list[str]:
+    measure, best, rival = outcome.measure, outcome.best, outcome.next_best
+    place = [best.workload.name, best.link.name, f"{measure.title} ({measure.better} is better)",
+             outcome.word]
+    if outcome.word == TOO_NOISY:
+        return [*place, "", "", "", "", "", ""]
+    if outcome.word == ONLY or rival is None:
+        return [*place, best.series.name, _median_with_interval(outcome), "", "", "", ""]
+    return [*place, best.series.name, _median(best, measure), rival.cell.series.name,
+            _median(rival.cell, measure), factor_text(rival), sureness(rival)]
+
+
+def loser_blocks(found: list[Outcome]) -> list[Block]:
     """Every cell that is behind the best of its place, and how sure that is."""
     heading = Heading("Where it loses")
-    behind = [rank for group in ranks(cells) for rank in group]
+    behind = [(outcome.measure, rank) for outcome in found for rank in outcome.behind]
     if not behind:
         return [heading, Paragraph("No workload and link has two series to compare.")]
-    behind.sort(key=lambda rank: (rank.cell.series.name, not rank.is_sure, -_distance(rank)))
+    if found[0].too_noisy:
+        return [heading, Paragraph("Too noisy: nobody is named as behind another.", "note")]
+    behind.sort(key=lambda one: (one[1].cell.series.name, not one[1].is_sure, -one[1].distance))
     rows = [
-        [rank.cell.series.name, rank.cell.workload.name, rank.cell.link.name, rank.measure.title,
-         _median(rank.cell, rank), rank.best.series.name, _median(rank.best, rank),
+        [rank.cell.series.name, rank.cell.workload.name, rank.cell.link.name, measure.title,
+         _median(rank.cell, measure), rank.best.series.name, _median(rank.best, measure),
          factor_text(rank), sureness(rank)]
-        for rank in behind
+        for measure, rank in behind
     ]
     return [heading, Table(
         "Behind the best median of the same workload and link; per series what is sure comes "
-        "first, worst first",
+        f"first, worst first. {_SURE} over all {_comparisons(found)} pairs of rivals",
         ["series", "workload", "link", "measure", "median", "best there", "its median", "worse by",
          "sure"], rows)]
 
 
-def _distance(rank: Rank) -> float:
-    return rank.effect.shift.estimate if rank.effect.shift else math.inf
+def _comparisons(found: list[Outcome]) -> int:
+    return max((rank.comparisons for outcome in found for rank in outcome.behind), default=0)
 
 
 def factor_text(rank: Rank) -> str:
@@ -75,12 +83,24 @@ def _times(factor: float) -> str:
 
 def sureness(rank: Rank) -> str:
     """Whether a rank is beyond chance, or why it can't be told."""
+    if rank.tie:
+        return f"no: a tie, {rank.tie}"
     if rank.is_sure:
         return f"yes (p = {rank.p_adjusted:.2g})"
-    if rank.effect.pairs < FEWEST_FOR_VERDICT:
-        return f"no: {rank.effect.pairs} rounds can't be; run at least {FEWEST_FOR_VERDICT}"
-    return f"no (p = {rank.p_adjusted:.2g})"
+    needed = fewest_pairs(rank.comparisons, LEVEL)
+    if rank.effect.pairs < needed:
+        return (f"no: {rank.effect.pairs} rounds can't be; {rank.comparisons} comparisons need at "
+                f"least {needed}")
+    return f"no (p = {rank.p_adjusted:.2g}, not < {LEVEL})"
 
 
-def _median(cell: Cell, rank: Rank) -> str:
-    return unbroken(quantity(cell.median(rank.measure.column), rank.measure.unit))
+def _median(cell: Cell, measure: Measure) -> str:
+    return unbroken(quantity(cell.median(measure.column), measure.unit))
+
+
+def _median_with_interval(outcome: Outcome) -> str:
+    found = outcome.interval
+    if found is None:
+        return ""
+    median, ends = interval(found.median, found.low, found.high, outcome.measure.unit)
+    return unbroken(f"{median}{'' if found.is_confident else '*'} ({ends})" if ends else median)

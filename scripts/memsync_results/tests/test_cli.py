@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from memsync_results.tests.conftest import PACKAGE_PARENT, run_verb
-from memsync_results.tests.synthetic import Model, write_campaign
+from memsync_results.tests.conftest import PACKAGE_PARENT, call_verb, run_verb
+from memsync_results.tests.synthetic import Model, sign, write_campaign
 
 
 def assert_one_sentence(stderr: str) -> None:
@@ -121,9 +121,69 @@ def test_plot_draws_where_it_is_told_and_only_what_it_is_told(campaign_dir: Path
     assert "n = 8" in figure["caption"]
 
 
-def test_a_torn_line_is_a_warning_and_no_failure(campaign_dir: Path):
+def told_first(directory: Path) -> str:
+    """The first paragraph of the written report."""
+    return (directory / "report.md").read_text(encoding="utf-8").split("\n\n")[1]
+
+
+@pytest.mark.parametrize("verb", [["plot", "--figure", "settle"], ["report"]])
+def test_a_torn_line_is_4_and_everything_else_is_written(campaign_dir: Path, verb: list[str]):
     path = campaign_dir / "runs.csv"
     path.write_text(path.read_text()[:-10])
-    done = run_verb("plot", str(campaign_dir), "--figure", "settle")
-    assert done.returncode == 0
+    done = call_verb(verb[0], str(campaign_dir), *verb[1:])
+    assert (done.returncode, "Traceback" in done.stderr) == (4, False)
     assert "warning" in done.stderr
+    assert (campaign_dir / "figures" / "settle.svg").exists()
+
+
+def test_a_torn_line_comes_first_in_the_report(campaign_dir: Path):
+    path = campaign_dir / "runs.csv"
+    path.write_text(path.read_text()[:-10])
+    sign(campaign_dir)  # so that nothing else is wrong
+    done = call_verb("report", str(campaign_dir))
+    assert (done.returncode, "runs.csv is torn" in done.stderr) == (4, True)
+    assert done.stdout.startswith("DAMAGED, INCOMPLETE: 32 of 33 cells ok")
+    assert told_first(campaign_dir).startswith("> The last line of runs.csv is torn")
+
+
+def rounds(directory: Path, keep) -> None:
+    """Leaves the rows of which `keep` says so, as an interrupted campaign does."""
+    path = directory / "runs.csv"
+    header, *rows = path.read_text().splitlines(keepends=True)
+    block = header.split(",").index("block")
+    path.write_text("".join([header, *(row for row in rows if keep(row, row.split(",")[block]))]))
+    manifest = json.loads((directory / "manifest.json").read_text())
+    (directory / "manifest.json").write_text(json.dumps({**manifest, "complete": False}))
+    sign(directory)
+
+
+def test_half_a_campaign_has_no_cell_and_is_4(campaign_dir: Path):
+    rounds(campaign_dir, lambda _, block: int(block) < 4)
+    done = call_verb("report", str(campaign_dir))
+    assert (done.returncode, "no cell has all its repetitions" in done.stderr) == (4, True)
+    assert done.stdout.startswith("INCOMPLETE: 0 of 33 cells ok")
+
+
+def test_a_campaign_that_is_merely_incomplete_is_0_and_says_so_first(campaign_dir: Path):
+    rounds(campaign_dir, lambda row, block: ",c000," not in row or int(block) < 4)
+    done = call_verb("report", str(campaign_dir))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("INCOMPLETE: 32 of 33 cells ok")
+    assert told_first(campaign_dir).startswith("> The campaign is incomplete: 1 of 33 cells lack")
+
+
+def test_a_report_says_first_which_file_was_changed_and_names_no_verdict(
+        campaign_dir: Path, tmp_path: Path):
+    baseline = write_campaign(tmp_path / "baseline", Model(reps=8, seed=2))
+    (campaign_dir / "env.json").write_text("{}\n")
+    done = call_verb("report", str(campaign_dir), "--baseline", str(baseline))
+    assert (done.returncode, "env.json was changed" in done.stderr) == (4, True)
+    assert told_first(campaign_dir).startswith("> env.json was changed after the campaign")
+    assert "EQUIVALENT" not in (campaign_dir / "report.md").read_text()
+
+
+def test_a_report_against_a_changed_baseline_is_refused(campaign_dir: Path, tmp_path: Path):
+    baseline = write_campaign(tmp_path / "baseline", Model(reps=8, seed=2))
+    (baseline / "calibration.json").unlink()
+    done = call_verb("report", str(campaign_dir), "--baseline", str(baseline))
+    assert (done.returncode, "calibration.json is missing" in done.stderr) == (4, True)

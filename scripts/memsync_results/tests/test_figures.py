@@ -8,7 +8,7 @@ import pytest
 from memsync_results import figures
 from memsync_results.against_link import panels_of
 from memsync_results.cells import Cell, cells_of
-from memsync_results.measures import THROUGHPUT
+from memsync_results.measures import BLACKOUT, THROUGHPUT
 from memsync_results.drawing import style, workload_label
 from memsync_results.load import Workload, load_campaign
 from memsync_results.tests.synthetic import SERIES, SWEEP_LINKS, Model, write_campaign
@@ -60,6 +60,36 @@ def test_a_sweep_of_several_rates_gets_a_panel_for_each(tmp_path: Path):
     reading = [panel for panel in panels if panel.workload.name == "scan"]
     assert [{link.rate_Bps for link in panel.links} for panel in reading] == [{1e8}, {1e6}]
     assert all(panel.is_sweep for panel in reading)
+
+
+def test_many_categories_go_into_further_panels_with_the_same_scale(tmp_path: Path):
+    links = [(f"l{k}", 1e6 * (1 + k % 3), k // 6 / 1e3) for k in range(19)]
+    cells = [cell for cell in cells_from(tmp_path / "c", reps=2, links=links)
+             if cell.workload.name == "scan"]
+    assert [len(panel.links) for panel in panels_of(cells)] == [7, 7, 5]
+    shown = [axes for axes in draw("throughput", cells).figure.axes if axes.get_visible()]
+    labels = [label.get_text().split("\n")[0] for axes in shown for label in axes.get_xticklabels()]
+    assert sorted(labels) == sorted(link[0] for link in links)
+    assert len({axes.get_ylim() for axes in shown}) == 1
+
+
+@pytest.mark.parametrize("reps", [4, 7])
+def test_bars_points_and_markers_are_those_of_the_cells(tmp_path: Path, reps: int):
+    cells = [cell for cell in cells_from(tmp_path / "c", reps=reps, links=SWEEP_LINKS)
+             if cell.workload.name == "move"]
+    [axes] = draw("downtime", cells).figure.axes
+    intervals = {cell: cell.interval(BLACKOUT.column) for cell in cells}
+    bars = [tuple(map(tuple, ends)) for bar in axes.collections for ends in bar.get_segments()]
+    assert sorted(bars) == sorted(
+        ((c.link.rtt_s, i.low), (c.link.rtt_s, i.high)) for c, i in intervals.items())
+    markers: dict[str, list] = {".": [], "o": []}
+    for line in axes.get_lines():
+        if line.get_linestyle() == "None":
+            kind = "." if line.get_marker() == "." else "o"
+            markers[kind] += zip(line.get_xdata(), line.get_ydata(), strict=True)
+    assert sorted(markers["o"]) == sorted((c.link.rtt_s, i.median) for c, i in intervals.items())
+    assert sorted(markers["."]) == sorted(
+        (c.link.rtt_s, value) for c in cells for value in c.samples(BLACKOUT.column))
 
 
 def test_a_line_has_a_gap_where_a_cell_has_no_value(tmp_path: Path):

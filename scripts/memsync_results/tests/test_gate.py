@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from memsync_results.tests.conftest import call_verb
-from memsync_results.tests.synthetic import Model, write_campaign
+from memsync_results.tests.synthetic import Model, sign, write_campaign
 
 LAN_SCAN = ("uffd-prefetch", "scan", "lan")
 LINKS = [("lan", 125e6, 0.001), ("wan", 12.5e6, 0.05)]
@@ -63,6 +63,15 @@ def test_a_slow_down_is_red_everywhere_it_is_told(campaigns, cell, factor, measu
     assert "REGRESSION" in (Path(results) / "gate.md").read_text()
 
 
+def test_the_text_says_the_outcome_first_and_last_and_counts_what_is_equal(campaigns):
+    lines = gate(*campaigns(slower={LAN_SCAN: 0.8})).stdout.splitlines()
+    assert lines[0] == lines[-1]
+    equal = [line for line in lines if line.startswith("EQUIVALENT")]
+    assert equal == [f"EQUIVALENT: {lines[0].split(' EQUIVALENT')[0].split()[-1]} measures of "
+                     "cells (--json shows each)"]
+    assert any(line.startswith("IMPROVED c") for line in lines)
+
+
 def test_what_is_faster_is_green_and_told(campaigns):
     done = gate(*campaigns(slower={LAN_SCAN: 0.8}))
     assert done.returncode == 0
@@ -94,9 +103,13 @@ def test_an_empty_campaign_and_one_of_failures_alone_are_red(campaigns):
     path = Path(results) / "runs.csv"
     rows = path.read_text().splitlines(keepends=True)
     path.write_text(rows[0])
-    assert gate(results, baseline).returncode == 4
+    sign(Path(results))
+    done = gate(results, baseline)
+    assert (done.returncode, "nothing was compared" in done.stdout) == (4, True)
     path.write_text("".join([rows[0], *(r.replace(",ok,", ",failed,") for r in rows[1:])]))
-    assert gate(results, baseline).returncode == 4
+    sign(Path(results))
+    done = gate(results, baseline)
+    assert (done.returncode, "FAILED c" in done.stdout) == (4, True)
 
 
 def test_a_missing_cell_is_red(campaigns):
@@ -115,8 +128,48 @@ def test_too_few_repetitions_are_undecided_with_the_number_that_is_needed(campai
 def test_a_twin_that_differs_makes_the_campaign_invalid(campaigns):
     done = gate(*campaigns(slower={("tcp-twin", "scan", "lan"): 1.2}))
     assert done.returncode == 3
-    assert "INVALID" in done.stdout
+    assert done.stdout.startswith("UNDECIDED, INVALID: ")
     assert "the A/A twin differs from its original" in done.stdout
+
+
+def test_an_invalid_campaign_has_no_verdicts_anywhere(campaigns):
+    # One twin is off by a third: were that a floor, two thirds would count as equal.
+    results, baseline = campaigns(slower={("tcp-twin", "scan", "lan"): 1.5, LAN_SCAN: 1.3})
+    done = gate(results, baseline, "--annotations", "github")
+    assert done.returncode == 3
+    told = json.loads((Path(results) / "verdicts.json").read_text())
+    assert {v["verdict"] for v in told["verdicts"]} == {"NOT JUDGED"}
+    assert {v["without_noisy"] for v in told["verdicts"]} == {None}
+    assert "throughput_Bps" in told["controls"]["floors"]  # of the baseline's, which passed
+    assert told["controls"]["floors"]["throughput_Bps"] < 0.05
+    for verdict in told["verdicts"]:
+        if verdict["measure"] == "throughput_Bps":
+            assert verdict["delta"] == pytest.approx(0.05, abs=0.05)
+    junit = (Path(results) / "junit.xml").read_text()
+    suite = ElementTree.fromstring(junit).find("testsuite")
+    assert int(suite.get("errors")) == int(suite.get("tests")) > len(told["verdicts"])
+    for text in (done.stdout, junit, (Path(results) / "gate.md").read_text()):
+        for word in ("REGRESSION", "IMPROVED", "EQUIVALENT", "INCONCLUSIVE"):
+            assert word not in text
+
+
+def test_noise_beyond_the_policys_limit_is_never_called_equal(campaigns, tmp_path: Path):
+    # A twin that is off by a seventh, and passes, since its own tolerance is a fifth.
+    twin = {("tcp-twin", "scan", "lan"): 1.13}
+    results, baseline = campaigns(slower=twin, base={"slower": twin})
+    policy = tmp_path / "policy.yaml"
+    text = "schema: 1\nmeasures: {throughput_Bps: 20%, first_access_s: 20%}\n"
+    policy.write_text(text + "largest_delta: 30%\n")
+    assert gate(results, baseline, "--policy", str(policy)).returncode == 0
+    policy.write_text(text)
+    done = gate(results, baseline, "--policy", str(policy))
+    assert done.returncode == 3, done.stdout
+    assert "controls VALID" in done.stdout
+    assert "this machine is too noisy to tell less than 26 %" in done.stdout
+    write_campaign(Path(results), Model(reps=20, controls=True, noise=0.015, seed=2, links=LINKS,
+                                        slower={**twin, LAN_SCAN: 1.5}))
+    done = gate(results, baseline, "--policy", str(policy))
+    assert (done.returncode, "REGRESSION c" in done.stdout) == (1, True)  # more than 26 % is told
 
 
 def test_a_planted_delay_that_is_not_found_makes_the_campaign_invalid(campaigns):
@@ -155,6 +208,7 @@ def test_a_policy_decides_what_matters(campaigns, tmp_path: Path):
     ("schema: 1\nmeasures: {blackout_s: 5MB}", "has not the unit of blackout_s"),
     ("schema: 1\nfewest_pairs: 3\nmeasures: {blackout_s: 5%}", "no exact test of fewer"),
     ("schema: 1\ntolerance: 5%\nmeasures: {blackout_s: 5%}", "tolerance is no key"),
+    ("schema: 1\nlargest_delta: much\nmeasures: {blackout_s: 5%}", "largest_delta: 'much' is no"),
     ("schema: 1\nmeasures: [", "policy.yaml"),
     ("schema: 1\nmeasures: {}", "names at least one measure"),
 ])
@@ -165,6 +219,14 @@ def test_a_wrong_policy_is_64(campaigns, tmp_path: Path, text: str, sentence: st
     done = gate(results, baseline, "--policy", str(policy))
     assert done.returncode == 64
     assert sentence in done.stderr
+
+
+def test_a_policy_that_is_no_text_is_64_in_one_sentence(campaigns, tmp_path: Path):
+    results, baseline = campaigns(reps=6)
+    policy = tmp_path / "policy.yaml"
+    policy.write_bytes(b"schema: 1\n# \xff\n")
+    done = gate(results, baseline, "--policy", str(policy))
+    assert (done.returncode, done.stderr) == (64, f"memsync: {policy} is not UTF-8 at byte 12\n")
 
 
 @pytest.mark.parametrize(("change", "code", "sentence"), [
@@ -196,7 +258,59 @@ def test_a_damaged_table_is_64(campaigns, old: str, new: str):
     results, baseline = campaigns(reps=6)
     path = Path(results) / "runs.csv"
     path.write_text(path.read_text().replace(old, new, 1))
+    sign(Path(results))
     assert gate(results, baseline).returncode == 64
+
+
+def set_value(results: str, column: str, text: str) -> None:
+    """Edits one value of the last row, as somebody with an editor does."""
+    path = Path(results) / "runs.csv"
+    rows = path.read_text().splitlines()
+    header = rows[0].split(",")
+    at = next(k for k in range(len(rows) - 1, 0, -1) if rows[k].split(",")[header.index(column)])
+    fields = rows[at].split(",")
+    fields[header.index(column)] = text
+    path.write_text("\n".join([*rows[:at], ",".join(fields), *rows[at + 1:]]) + "\n")
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_an_edited_value_is_4_and_told_with_what_to_do(campaigns, side: int):
+    both = campaigns(reps=6)
+    set_value(both[side], "throughput_Bps", "-5")
+    for done in (gate(*both), call_verb("compare", *reversed(both))):
+        assert (done.returncode, done.stdout) == (4, "")
+        assert len(done.stderr.splitlines()) == 1
+        assert f"{both[side]}: runs.csv was changed after the campaign" in done.stderr
+        assert f"memsync verify {both[side]}" in done.stderr
+
+
+def test_an_edited_value_that_was_signed_again_is_64(campaigns):
+    results, baseline = campaigns(reps=6)
+    set_value(results, "throughput_Bps", "-5")
+    sign(Path(results))
+    done = gate(results, baseline)
+    assert (done.returncode, "throughput_Bps '-5' is negative" in done.stderr) == (64, True)
+
+
+@pytest.mark.parametrize("name", ["env.json", "calibration.json", "registry.json", "suite.yaml"])
+def test_a_lost_and_a_changed_file_are_4(campaigns, name: str):
+    results, baseline = campaigns(reps=6)
+    path = Path(results) / name
+    path.write_text(path.read_text() + "\n")
+    assert f"{name} was changed" in gate(results, baseline).stderr
+    path.unlink()
+    done = gate(results, baseline)
+    assert (done.returncode, f"{name} is missing" in done.stderr) == (4, True)
+
+
+def test_a_campaign_without_digests_is_4(campaigns):
+    results, baseline = campaigns(reps=6)
+    path = Path(results) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["files"]
+    path.write_text(json.dumps(manifest))
+    done = gate(results, baseline)
+    assert (done.returncode, "names no digests" in done.stderr) == (4, True)
 
 
 def test_compare_takes_a_tolerance_and_writes_nothing(campaigns):

@@ -123,16 +123,39 @@ def test_a_foreign_schema_version_is_refused(campaign_dir: Path, edit, name, old
     assert name in str(found) and "use the memsync that wrote it" in str(found)
 
 
+def test_a_foreign_version_is_quoted_as_it_stands_there(campaign_dir: Path, edit):
+    edit("runs.csv", "\n1,synthetic", "\n2.0,synthetic")
+    assert "schema_version '2.0' is not 1" in str(refusal(campaign_dir))
+    edit("registry.json", '"schema_version": 1', '"schema_version": "2.0"')
+    assert "has schema_version '2.0', this memsync reads 1" in str(refusal(campaign_dir))
+
+
+@pytest.mark.parametrize(("column", "text", "says"), [
+    ("throughput_Bps", "-5", "is negative"), ("open_s", "-1e-9", "is negative"),
+    ("throughput_Bps", "0", "is nothing"), ("duration_s", "0.0", "is nothing"),
+    ("blackout_s", "-0.1", "is negative"),
+])
+def test_a_value_that_can_not_be_is_refused_with_its_line(campaign_dir, column, text, says):
+    path = campaign_dir / "runs.csv"
+    lines = path.read_text().splitlines()
+    fields = lines[4].split(",")
+    fields[lines[0].split(",").index(column)] = text
+    path.write_text("\n".join([*lines[:4], ",".join(fields), *lines[5:]]) + "\n")
+    found = refusal(campaign_dir)
+    assert found.code == Exit.USAGE
+    assert f"runs.csv:5: {column} '{text}' {says}, which can't be" in str(found)
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "says"),
     [("registry.json", '"#0072B2"', '"blue"', "colour"),
      ("registry.json", '"does": "read"', '"does": "write"', "'write' is not one of"),
      ("registry.json", '"because"', '"why"', "'because' is a required property"),
-     ("registry.json", "{", "[", "registry.json:2"),
+     ("registry.json", "{", "[", "registry.json:2: is no JSON (torn?): "),
      ("schema.json", '"columns"', '"rows"', '"columns"'),
      ("runs.csv", ",scan,", ",scam,", "workload 'scam' is not in registry.json"),
      ("runs.csv", ",ok,", ",fine,", "status 'fine' is none of"),
-     ("runs.csv", ",0,1,184", ",0,7,184", "is_warmup '7.0' is neither 0 nor 1"),
+     ("runs.csv", ",0,1,184", ",0,7,184", "is_warmup '7' is neither 0 nor 1"),
      ("runs.csv", ",tun,", ",tc,", "mixes rows of different link_engine"),
      ("runs.csv", ",33554432,", ",33554433,", "mixes rows of different region_B"),
      ("plan.csv", "\nc001,", "\nc000,", "cell_id 'c000' appears a second time")],

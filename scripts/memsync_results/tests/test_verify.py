@@ -75,14 +75,38 @@ def test_a_failure_with_measures_is_found(campaign_dir: Path):
 
 
 def test_a_value_that_the_schema_does_not_allow_is_found(campaign_dir: Path):
-    header = (campaign_dir / "runs.csv").read_text().splitlines()[0].split(",")
+    path = campaign_dir / "schema.json"
+    schema = json.loads(path.read_text())
+    schema["columns"].append({"name": "new_s", "type": "number", "unit": "s"})
+    path.write_text(json.dumps(schema))
+    added = {0: "new_s", 2: "-1.0"}
+    said = edited_rows(campaign_dir, lambda rows: [
+        f"{row.rstrip()},{added.get(k, '1.5')}\n" for k, row in enumerate(rows)])
+    assert "runs.csv:3: new_s '-1.0' is no number" in said
 
-    def negative(rows: list[str]) -> list[str]:
-        fields = rows[2].rstrip("\n").split(",")
-        fields[header.index("open_s")] = "-1.0"
-        return [*rows[:2], ",".join(fields) + "\n", *rows[3:]]
 
-    assert "runs.csv:3: open_s" in edited_rows(campaign_dir, negative)
+def test_a_column_of_this_version_with_a_value_that_can_not_be_is_refused(campaign_dir: Path):
+    path = campaign_dir / "runs.csv"
+    lines = path.read_text().splitlines()
+    fields = lines[2].split(",")
+    fields[lines[0].split(",").index("open_s")] = "-1.0"
+    path.write_text("\n".join([*lines[:2], ",".join(fields), *lines[3:]]) + "\n")
+    sign(campaign_dir)
+    done = call_verb("verify", str(campaign_dir))
+    assert (done.returncode, "runs.csv:3: open_s '-1.0'" in done.stderr) == (64, True)
+
+
+def test_a_missing_file_is_told_once(campaign_dir: Path):
+    (campaign_dir / "env.json").unlink()
+    assert verify(campaign_dir)[1].count("env.json") == 1
+
+
+def test_a_file_without_a_digest_is_found(campaign_dir: Path):
+    path = campaign_dir / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["files"]["runs.csv"]
+    path.write_text(json.dumps(manifest))
+    assert verify(campaign_dir) == (4, "manifest.json names no digest of runs.csv\n")
 
 
 def test_many_findings_of_a_kind_are_counted(campaign_dir: Path):
