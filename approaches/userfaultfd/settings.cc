@@ -20,6 +20,7 @@ constexpr OptionSpec kSpecs[] = {
      "most that read-ahead has in flight; it follows the link up to here, by itself"},
     {"deadline", "10s", "duration",
      "a fault not answered by then ends in SIGBUS and an error that names it"},
+    kBackendOption,
 };
 constexpr uint64_t kUnitMax = 1 << 20;
 constexpr uint64_t kWindowMax = uint64_t{1} << 30;
@@ -36,6 +37,7 @@ Settings settings_from(const Options& options) {
   settings.unit_bytes = options.bytes("unit");
   settings.window_bytes = options.bytes("window");
   settings.deadline = options.duration("deadline");
+  settings.bytes_from = options.backend() == "peer" ? BytesFrom::peer : BytesFrom::copy;
   if (!std::has_single_bit(settings.unit_bytes) || settings.unit_bytes < page_bytes() ||
       settings.unit_bytes > kUnitMax)
     throw std::invalid_argument("option 'unit': " + options.text("unit") +

@@ -30,8 +30,8 @@ class SourceSide : public Side {
   const std::unique_ptr<ServedRegion> served_;
 };
 
-// The store's mapping, filled at first touch. Post-copy: finalize() moves nothing, settle() the
-// rest.
+// The store's mapping, filled at first touch from the source or from a copy on this host, which
+// leaves nothing to hand over. Post-copy: finalize() moves nothing, settle() the rest.
 //
 // Bytes that came before finalize() may have been overwritten at the source since (nothing tracks
 // that here), so finalize() drops them: what the application then reads is what the source held
@@ -43,7 +43,7 @@ class DestinationSide : public Side, public Handover {
 
   RegionView region() override { return {.memory = setup_.store->mapping(), .path = {}}; }
   std::optional<SyncReport> sync(Deadline) override { return std::nullopt; }
-  Handover* handover() noexcept override { return this; }
+  Handover* handover() noexcept override { return copy_ ? nullptr : this; }
   RegionService* service() noexcept override { return local_.get(); }  // after settle()
   Statistics statistics() const override;
   void rethrow_failure() const override { pager_->rethrow_failure(); }
@@ -55,7 +55,8 @@ class DestinationSide : public Side, public Handover {
   void throw_if_lost() const;
 
   const SideSetup setup_;
-  std::unique_ptr<RegionService> peer_;
+  const std::unique_ptr<Reader> copy_;   // null: the bytes come from the source
+  std::unique_ptr<RegionService> peer_;  // the source, or this process, answering from copy_
   const std::unique_ptr<RegionMemory> memory_;
   const std::unique_ptr<Pager> pager_;
   std::unique_ptr<LocalRegion> local_;  // the new owner's
