@@ -15,6 +15,8 @@ from memsync_results.verdicts import ALPHA, Effect, effect_of
 
 # The harness's own floor moves no bytes: a yardstick, and no rival.
 YARDSTICK = "floor"
+# Nor does a destination that reads from its own host (column `backend`).
+_LOCAL = "local-"
 
 JUDGED: dict[str, tuple[Measure, ...]] = {
     "read": (THROUGHPUT, FIRST_ACCESS),
@@ -52,7 +54,7 @@ def ranks(cells: list[Cell]) -> list[list[Rank]]:
     """Per workload, link and measure: the rivals behind the best one, nearest first."""
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
-        if cell.series.approach != YARDSTICK and not cell.series.role:
+        if _is_rival(cell):
             groups.setdefault((cell.workload.name, cell.link.name), []).append(cell)
     measured = [
         [effect_of(Pair(ranked[0], cell), measure, Tolerance()) for cell in ranked[1:]]
@@ -62,6 +64,11 @@ def ranks(cells: list[Cell]) -> list[list[Rank]]:
     ]
     adjusted = iter(effects.holm([e.p_worse for group in measured for e in group]))
     return [[Rank(effect, float(next(adjusted))) for effect in group] for group in measured]
+
+
+def _is_rival(cell: Cell) -> bool:
+    moves_bytes = not cell.most_frequent("backend").startswith(_LOCAL)
+    return moves_bytes and cell.series.approach != YARDSTICK and not cell.series.role
 
 
 def _by_median(group: list[Cell], measure: Measure) -> list[Cell]:

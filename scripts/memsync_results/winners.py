@@ -26,8 +26,8 @@ def winner_blocks(cells: list[Cell]) -> list[Block]:
             factor_text(next_best), sureness(next_best),
         ])
     return [Table(
-        f"The best per workload and link, against the next best ({YARDSTICK} is a yardstick and "
-        "not ranked; controls are no rivals). Factor: Hodges-Lehmann estimate of the ratio, "
+        f"The best per workload and link, against the next best ({YARDSTICK} and what reads from its "
+        "own host are yardsticks and not ranked; controls are no rivals). Factor: Hodges-Lehmann estimate of the ratio, "
         "repetitions paired by round, with its exact 95 % interval. Sure: an exact signed-rank "
         "test, corrected over this whole campaign",
         ["workload", "link", "measure", "wins", "median", "next", "median", "better by", "sure"],
