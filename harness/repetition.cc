@@ -251,7 +251,8 @@ class Repetition {
   // What no implementation can exceed, and the judgement that this one did not.
   void set_limit(const Json& moved) {
     const SyncStrategy* strategy = find_strategy(approach_.use);
-    if (workload_.does != WorkloadKind::read || strategy->info().can.shares_memory) return;
+    const Options options(strategy->info().options, approach_.with);
+    if (workload_.does != WorkloadKind::read || !uses_link(*strategy, options)) return;
     double limit = setup_.copy_rate;
     double judged =
         limit;  // by the shortest round trip seen, not the median, so as never to be unjust

@@ -33,6 +33,7 @@ inline StrategyDirectory described_strategies() {
       {"prefetch", "window", "", "what is fetched before it is asked for", "none|window"},
       {"unit", "64KiB", "bytes", "bytes per demand request"},
       {"window", "0B", "bytes", "most that is in flight"},
+      kBackendOption,
   };
   constexpr Capabilities kPull{.source_before = Access::read_write,
                                .destination_before = Access::read,

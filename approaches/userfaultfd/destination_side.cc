@@ -25,7 +25,18 @@ SideSetup checked(SideSetup setup) {
   return setup;
 }
 
-std::unique_ptr<RegionService> connect(const SideSetup& setup) {
+std::unique_ptr<Reader> open_copy(const SideSetup& setup, const Settings& settings) {
+  if (settings.bytes_from == BytesFrom::peer) return nullptr;
+  if (!setup.open_copy)
+    throw std::invalid_argument(
+        "there is no copy of the bytes on this host; take backend=peer, which asks the source");
+  return setup.open_copy();
+}
+
+std::unique_ptr<RegionService> connect(const SideSetup& setup, Reader* copy) {
+  if (copy != nullptr)
+    return std::make_unique<LocalRegion>(*copy, nullptr, setup.region, LocalRegion::Hooks{},
+                                         LocalRegion::Reads::demand_at_once);
   return setup.transport->connect(*setup.network, kSourceHost, kServiceName, setup.geometry,
                                   setup.region, after(setup.connect_limit));
 }
@@ -35,7 +46,8 @@ std::unique_ptr<RegionService> connect(const SideSetup& setup) {
 DestinationSide::DestinationSide(SideSetup setup, const Settings& settings)
     : setup_(checked(std::move(setup))),
       settings_(settings),
-      peer_(connect(setup_)),
+      copy_(open_copy(setup_, settings)),
+      peer_(connect(setup_, copy_.get())),
       memory_(std::make_unique<OwnMemory>(setup_.store->mapping(), memory_wishes(settings))),
       pager_(std::make_unique<Pager>(*memory_, setup_.geometry, settings, *peer_)) {}
 

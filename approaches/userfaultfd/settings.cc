@@ -39,6 +39,7 @@ constexpr OptionSpec kSpecs[] = {
      "of the region, pulled before the source is stopped for the hand-over"},
     {"deadline", "10s", "duration",
      "a fault not answered by then ends in SIGBUS and an error that names it"},
+    kBackendOption,
 };
 constexpr uint64_t kUnitMax = 1 << 20;
 constexpr uint64_t kWindowMax = uint64_t{1} << 30;
@@ -139,6 +140,7 @@ Settings settings_from(const Options& options) {
   settings.writes = options.text("writes") == "back" ? Writes::back : Writes::stay;
   settings.share_before_handover = options.ratio("share");
   settings.deadline = options.duration("deadline");
+  settings.bytes_from = options.backend() == "peer" ? BytesFrom::peer : BytesFrom::copy;
   check_sizes(settings, options);
   check_combinations(settings, options);
   return settings;

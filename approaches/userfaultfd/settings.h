@@ -23,6 +23,7 @@ enum class Writes : uint8_t {
   back,  // sync() sends it to the source, whose application only reads
 };
 enum class Prefetch : uint8_t { none, window };
+enum class BytesFrom : uint8_t { peer, copy };  // the source, or SideSetup::open_copy
 
 struct Settings {
   Prefetch prefetch = Prefetch::window;
@@ -36,6 +37,7 @@ struct Settings {
   Writes writes = Writes::stay;
   double share_before_handover = 0;  // of the region, pulled while the source still runs
   Nanoseconds deadline = std::chrono::seconds(10);
+  BytesFrom bytes_from = BytesFrom::peer;
 };
 
 std::span<const OptionSpec> option_specs() noexcept;

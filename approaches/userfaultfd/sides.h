@@ -38,8 +38,9 @@ class SourceSide : public Side {
   const std::unique_ptr<ServedRegion> served_;
 };
 
-// The store's mapping, filled at first touch. Post-copy: finalize() moves nothing, or the agreed
-// share while the source still runs; settle() the rest.
+// The store's mapping, filled at first touch from the source or from a copy on this host, which
+// leaves nothing to hand over. Post-copy: finalize() moves nothing, or the agreed share while the
+// source still runs; settle() the rest.
 //
 // Bytes that came before finalize() may have been overwritten at the source since. Where the source
 // tracks writes, finalize() drops the units it names, else all: what the application then reads is
@@ -53,7 +54,7 @@ class DestinationSide : public Side, public Handover {
   // Writes::back: sends the pages written since the last call to the source; a failure leaves them
   // written, so that the next call sends them.
   std::optional<SyncReport> sync(Deadline deadline) override;
-  Handover* handover() noexcept override { return this; }
+  Handover* handover() noexcept override { return copy_ ? nullptr : this; }
   RegionService* service() noexcept override { return local_.get(); }  // after settle()
   Statistics statistics() const override;
   void rethrow_failure() const override { pager_->rethrow_failure(); }
@@ -69,7 +70,8 @@ class DestinationSide : public Side, public Handover {
 
   const SideSetup setup_;
   const Settings settings_;
-  std::unique_ptr<RegionService> peer_;
+  const std::unique_ptr<Reader> copy_;   // null: the bytes come from the source
+  std::unique_ptr<RegionService> peer_;  // the source, or this process, answering from copy_
   const std::unique_ptr<OwnMemory> memory_;
   std::vector<ByteRange> unsent_;  // written, but not yet at the source
   const std::unique_ptr<Pager> pager_;
