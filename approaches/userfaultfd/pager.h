@@ -10,6 +10,7 @@
 #include <deque>
 #include <exception>
 #include <map>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <thread>
@@ -17,7 +18,7 @@
 
 #include "approaches/sync_strategy.h"
 #include "approaches/userfaultfd/link_estimate.h"
-#include "approaches/userfaultfd/read_ahead.h"
+#include "approaches/userfaultfd/prefetch/policies.h"
 #include "approaches/userfaultfd/region_memory.h"
 #include "approaches/userfaultfd/settings.h"
 #include "lib/os/mapping.h"
@@ -36,7 +37,7 @@ class Pager : public CompletionSink {
   // `memory` and `source` outlive this. After stop(), `source` is destroyed before this is, so that
   // no answer can come to nobody.
   Pager(RegionMemory& memory, const Geometry& geometry, const Settings& settings,
-        RegionService& source);
+        RegionService& source, Guidance guidance = {});
   ~Pager() override;
 
   // No fault is answered any more; waiting threads get SIGBUS unless every page is present.
@@ -55,6 +56,10 @@ class Pager : public CompletionSink {
   // Returns once no unit is missing or requested: each is present or lost. Throws ETIMEDOUT, or
   // ECANCELED when stopped; it may be called again.
   void pull_everything(Deadline deadline, std::stop_token stop);
+
+  // Returns once all `units`, which the policy gives out, are here; earlier when some of what was
+  // pulled ahead can't be had (a touch of it says why), at the deadline, or when stopped.
+  void await_ahead(std::span<const UnitIndex> units, Deadline deadline, std::stop_token stop);
 
   std::vector<ByteRange> lost() const;  // in the order of their loss
   Statistics statistics() const;
@@ -94,6 +99,7 @@ class Pager : public CompletionSink {
   void handle_faults(std::stop_token stop);
   void note_fault(uint64_t offset, Clock::time_point now, Plan& plan) REQUIRES(mutex_);
   bool is_far_back(UnitIndex unit) const REQUIRES(mutex_);
+  bool is_resolved(UnitIndex unit) const REQUIRES(mutex_);
   void demand(ByteRange range, Kind kind, Deadline deadline, Plan& plan) REQUIRES(mutex_);
   void demand_unit(UnitIndex unit, Plan& plan) REQUIRES(mutex_);
   void demand_piece(ByteRange range, Deadline deadline, Plan& plan) REQUIRES(mutex_);
@@ -149,10 +155,12 @@ class Pager : public CompletionSink {
   bool stopped_ GUARDED_BY(mutex_) = false;
   bool given_up_ GUARDED_BY(mutex_) = false;  // the memory has been made unreadable
 
-  ReadAhead read_ahead_ GUARDED_BY(mutex_);
+  const std::unique_ptr<Prefetcher> prefetcher_;  // called with mutex_ held
   LinkEstimate link_ GUARDED_BY(mutex_);
   std::optional<UnitIndex> pending_ GUARDED_BY(mutex_);  // taken, but not asked for yet
   std::optional<UnitIndex> settle_cursor_ GUARDED_BY(mutex_);
+  std::optional<UnitIndex> awaited_ GUARDED_BY(mutex_);
+  bool ahead_failed_ GUARDED_BY(mutex_) = false;  // something pulled ahead could not be had
   bool refilling_ GUARDED_BY(mutex_) = false;
   bool refill_again_ GUARDED_BY(mutex_) = false;
 

@@ -6,6 +6,7 @@
 
 #include "approaches/sync_strategy.h"
 #include "approaches/userfaultfd/pager.h"
+#include "approaches/userfaultfd/prefetch/guide.h"
 #include "approaches/userfaultfd/settings.h"
 #include "lib/transport/local_region.h"
 
@@ -38,7 +39,8 @@ class SourceSide : public Side {
 // when it stopped.
 class DestinationSide : public Side, public Handover {
  public:
-  DestinationSide(SideSetup setup, const Settings& settings);
+  // priority: with Prefetch::priority, instead of the option `first`.
+  DestinationSide(SideSetup setup, const Settings& settings, const Priority& priority = {});
   ~DestinationSide() override;
 
   RegionView region() override { return {.memory = setup_.store->mapping(), .path = {}}; }
@@ -52,9 +54,11 @@ class DestinationSide : public Side, public Handover {
   Nanoseconds settle(Deadline deadline) override;
 
  private:
+  void keep_trace() const noexcept;
   void throw_if_lost() const;
 
   const SideSetup setup_;
+  Guide guide_;  // the pager records into it
   std::unique_ptr<RegionService> peer_;
   const std::unique_ptr<RegionMemory> memory_;
   const std::unique_ptr<Pager> pager_;
