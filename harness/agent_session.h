@@ -60,6 +60,7 @@ class AgentSession {
   const int shared_memory_;
   bool is_source_ = false;
   uint64_t seed_ = 0;
+  uint64_t draw_ = 0;
   Workload workload_;
   Geometry geometry_;
   Nanoseconds limit_{};

@@ -148,6 +148,9 @@ constexpr Column kColumns[] = {
     {"tool_version", "string", "", "", "version of memsync"},
     {"faults", "integer", "", "lower",
      "page faults or requests that the approach served at the destination"},
+    {"trace", "string", "", "",
+     "recorded: the approach noted the order of first touches for later repetitions of this cell; "
+     "replayed: it followed one; empty: neither"},
     {"overhead_s", "number", "s", "",
      "what the repetition took beyond duration_s: processes, namespaces, content, checks"},
 };

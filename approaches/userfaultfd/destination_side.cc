@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdio>
 #include <stdexcept>
 
 #include "approaches/userfaultfd/own_memory.h"
@@ -43,21 +44,41 @@ std::unique_ptr<RegionService> connect(const SideSetup& setup, Reader* copy) {
 
 }  // namespace
 
-DestinationSide::DestinationSide(SideSetup setup, const Settings& settings)
+DestinationSide::DestinationSide(SideSetup setup, const Settings& settings,
+                                 const Priority& priority)
     : setup_(checked(std::move(setup))),
       settings_(settings),
+      guide_(settings, setup_, priority),
       copy_(open_copy(setup_, settings)),
       peer_(connect(setup_, copy_.get())),
       memory_(std::make_unique<OwnMemory>(setup_.store->mapping(), memory_wishes(settings))),
-      pager_(std::make_unique<Pager>(*memory_, setup_.geometry, settings, *peer_)) {}
+      pager_(
+          std::make_unique<Pager>(*memory_, setup_.geometry, settings, *peer_, guide_.guidance())) {
+  if (settings.is_eager)
+    pager_->await_ahead(guide_.order(), after(setup_.connect_limit), setup_.stop);
+}
 
 DestinationSide::~DestinationSide() {
   pager_->stop();
+  keep_trace();
   peer_.reset();  // completes what is open; nothing refers to the pager afterwards
 }
 
+// A run that failed touched only a part of what the next one will. Without a trace the next run
+// records again, and its statistics say so.
+void DestinationSide::keep_trace() const noexcept {
+  try {
+    pager_->rethrow_failure();
+    guide_.keep();
+  } catch (const std::exception& problem) {
+    std::fprintf(stderr, "no trace is kept: %s\n", problem.what());
+  }
+}
+
 Statistics DestinationSide::statistics() const {
-  return pager_->statistics();
+  Statistics result = pager_->statistics();
+  result.trace = guide_.use();
+  return result;
 }
 
 std::optional<SyncReport> DestinationSide::sync(Deadline deadline) {

@@ -9,9 +9,7 @@ namespace memsync::userfaultfd {
 namespace {
 // One answer on the wire should not keep a demand waiting for long.
 constexpr uint64_t kBackgroundBytes = 64 << 10;
-// A run starts with this much: little enough to be wasted, enough to see whether it pays.
 constexpr Nanoseconds kPauseMax = std::chrono::milliseconds(200);
-constexpr uint64_t kFirstRunBytes = 256 << 10;
 
 uint64_t units_in(const Geometry& geometry, const Settings& settings) {
   return (geometry.size_bytes - 1) / settings.unit_bytes + 1;
@@ -19,7 +17,7 @@ uint64_t units_in(const Geometry& geometry, const Settings& settings) {
 }  // namespace
 
 Pager::Pager(RegionMemory& memory, const Geometry& geometry, const Settings& settings,
-             RegionService& source)
+             RegionService& source, Guidance guidance)
     : memory_(memory),
       geometry_(geometry),
       settings_(settings),
@@ -28,7 +26,7 @@ Pager::Pager(RegionMemory& memory, const Geometry& geometry, const Settings& set
       at_hand_(!source.borrow({0, geometry.size_bytes}).empty()),
       units_(units_in(geometry, settings), State::missing),
       unresolved_(units_.size()),
-      read_ahead_(units_.size(), std::max<uint64_t>(kFirstRunBytes / settings.unit_bytes, 2)) {
+      prefetcher_(make_prefetcher(settings, units_.size(), std::move(guidance))) {
   if (settings.handler == Handler::sigbus)
     repaired_.emplace(memory.memory(), static_cast<FaultRepair&>(*this));
   // One is enough where faults are signals: what is left to take are the kernel's other reports.
@@ -89,7 +87,7 @@ void Pager::note_fault(uint64_t offset, Clock::time_point now, Plan& plan) {
       waiting_.emplace(unit, now);
       break;
   }
-  if (settings_.prefetch == Prefetch::window) read_ahead_.fault_at(unit);
+  prefetcher_->fault_at(unit);
 }
 
 // Whether a unit that is on its way as read-ahead has more before it than the link holds: then
@@ -211,6 +209,7 @@ void Pager::go_on_without(std::span<const ByteRange> stale) {
                   EIO);
     ++generation_;
     answered_since_ = false;
+    prefetcher_->start_over();
     for (UnitIndex unit = 0; unit < units_.size(); ++unit)
       if (units_[unit] == State::background || units_[unit] == State::demand) forget(unit, 1);
     UnitIndex next = 0;
@@ -323,6 +322,29 @@ void Pager::pull(double share, Deadline deadline, std::stop_token stop) {
               stop.stop_requested() ? ECANCELED : ETIMEDOUT);
 }
 
+bool Pager::is_resolved(UnitIndex unit) const {
+  return units_[unit] == State::present || units_[unit] == State::lost;
+}
+
+// From the last, which comes last: so one wake-up does, mostly.
+void Pager::await_ahead(std::span<const UnitIndex> units, Deadline deadline, std::stop_token stop) {
+  const std::stop_callback on_stop(stop, [this] {
+    MutexLock lock(mutex_);
+    changed_.notify_all();
+  });
+  {
+    MutexLock lock(mutex_);
+    for (size_t left = units.size(); left > 0 && !ahead_failed_; --left)
+      while (!is_resolved(units[left - 1]) && !ahead_failed_ && !given_up_ &&
+             !stop.stop_requested()) {
+        awaited_ = units[left - 1];
+        if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout) return;
+      }
+    awaited_.reset();
+  }
+  MutexLock placing(placing_);  // the last unit's pages are in place, too
+}
+
 // --- what others ask ---------------------------------------------------------------------------
 
 std::vector<ByteRange> Pager::lost() const {
@@ -338,7 +360,7 @@ Statistics Pager::statistics() const {
   result.payload_received = received_;
   result.faults = faults_;
   result.window_bytes = most_in_flight_;
-  if (settings_.prefetch == Prefetch::window)
+  if (settings_.pulls_ahead())
     result.chunks_prefetched = (prefetched_ + geometry_.chunk_bytes - 1) / geometry_.chunk_bytes;
   uint64_t local = 0;
   for (ChunkIndex chunk = 0; chunk < geometry_.chunk_count(); ++chunk) {

@@ -13,6 +13,7 @@
 #include <deque>
 #include <exception>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <stop_token>
@@ -21,7 +22,7 @@
 
 #include "approaches/sync_strategy.h"
 #include "approaches/userfaultfd/link_estimate.h"
-#include "approaches/userfaultfd/read_ahead.h"
+#include "approaches/userfaultfd/prefetch/policies.h"
 #include "approaches/userfaultfd/region_memory.h"
 #include "approaches/userfaultfd/settings.h"
 #include "lib/os/access_faults.h"
@@ -34,14 +35,14 @@ namespace memsync::userfaultfd {
 // The region is asked for in units; a unit is missing, requested, present or lost. Bytes that can't
 // be had are poisoned: who touches them gets SIGBUS, and rethrow_failure() names the first of them.
 //
-// Threads: every member from any thread, but stop(), hold(), go_on() and pull_everything() from
-// one. Lock order: placing_, then mutex_. No request is started with either held.
+// Threads: every member from any thread, but stop(), hold(), go_on() and pull() from one.
+// Lock order: placing_, then mutex_. No request is started with either held.
 class Pager : public CompletionSink, private FaultRepair {
  public:
   // `memory` and `source` outlive this. After stop(), `source` is destroyed before this is, so that
   // no answer can come to nobody.
   Pager(RegionMemory& memory, const Geometry& geometry, const Settings& settings,
-        RegionService& source);
+        RegionService& source, Guidance guidance = {});
   ~Pager() override;
 
   // No fault is answered any more; waiting threads get SIGBUS unless every page is present.
@@ -65,6 +66,10 @@ class Pager : public CompletionSink, private FaultRepair {
   // Returns once `share` (0 to 1) of the units is present or lost; of 1, each is. Throws ETIMEDOUT,
   // or ECANCELED when stopped; it may be called again.
   void pull(double share, Deadline deadline, std::stop_token stop);
+
+  // Returns once all `units`, which the policy gives out, are here; earlier when some of what was
+  // pulled ahead can't be had (a touch of it says why), at the deadline, or when stopped.
+  void await_ahead(std::span<const UnitIndex> units, Deadline deadline, std::stop_token stop);
 
   std::vector<ByteRange> lost() const;  // in the order of their loss
   Statistics statistics() const;
@@ -111,6 +116,7 @@ class Pager : public CompletionSink, private FaultRepair {
   bool is_lost(uint64_t offset) const REQUIRES(mutex_);
   void note_fault(uint64_t offset, Clock::time_point now, Plan& plan) REQUIRES(mutex_);
   bool is_far_back(UnitIndex unit) const REQUIRES(mutex_);
+  bool is_resolved(UnitIndex unit) const REQUIRES(mutex_);
   void demand(ByteRange range, Kind kind, Deadline deadline, Plan& plan) REQUIRES(mutex_);
   void demand_again(uint64_t offset, Deadline deadline, Plan& plan) REQUIRES(mutex_);
   void wait_for_dropped(Deadline deadline);
@@ -175,10 +181,12 @@ class Pager : public CompletionSink, private FaultRepair {
   bool stopped_ GUARDED_BY(mutex_) = false;
   bool given_up_ GUARDED_BY(mutex_) = false;  // the memory has been made unreadable
 
-  ReadAhead read_ahead_ GUARDED_BY(mutex_);
+  const std::unique_ptr<Prefetcher> prefetcher_;  // called with mutex_ held
   LinkEstimate link_ GUARDED_BY(mutex_);
   std::optional<UnitIndex> pending_ GUARDED_BY(mutex_);  // taken, but not asked for yet
   std::optional<UnitIndex> settle_cursor_ GUARDED_BY(mutex_);
+  std::optional<UnitIndex> awaited_ GUARDED_BY(mutex_);
+  bool ahead_failed_ GUARDED_BY(mutex_) = false;  // something pulled ahead could not be had
   bool refilling_ GUARDED_BY(mutex_) = false;
   bool refill_again_ GUARDED_BY(mutex_) = false;
 

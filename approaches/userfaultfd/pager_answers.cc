@@ -126,7 +126,7 @@ void Pager::resolve(UnitIndex unit, State state) {
   waiting_.erase(unit);
   if (units_[unit] == State::present || units_[unit] == State::lost) return;
   units_[unit] = state;
-  if (--unresolved_ <= enough_unresolved_) changed_.notify_all();
+  if (--unresolved_ <= enough_unresolved_ || unit == awaited_) changed_.notify_all();
 }
 
 // --- what did not come -------------------------------------------------------------------------
@@ -159,6 +159,8 @@ void Pager::unit_failed(UnitIndex unit, const Request& request, std::error_code 
   const bool waited = waiting_.contains(unit);
   if (held_ || (!was_demand && !waited && !settle_cursor_)) {
     units_[unit] = State::missing;
+    ahead_failed_ = true;
+    changed_.notify_all();
   } else if (!was_demand && !waited && error == std::errc::timed_out) {
     units_[unit] = State::missing;  // settling has a deadline of its own: once more
     settle_cursor_ = std::min(*settle_cursor_, unit);
@@ -247,7 +249,7 @@ std::vector<ReadRequest> Pager::plan_background() {
 std::optional<UnitIndex> Pager::next_background_unit() {
   if (pending_ && units_[*pending_] == State::missing) return std::exchange(pending_, std::nullopt);
   pending_.reset();
-  while (const auto unit = read_ahead_.take())
+  while (const auto unit = prefetcher_->take())
     if (units_[*unit] == State::missing) return unit;
   while (settle_cursor_ && *settle_cursor_ < units_.size())
     if (const UnitIndex unit = (*settle_cursor_)++; units_[unit] == State::missing) return unit;

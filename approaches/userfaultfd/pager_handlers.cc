@@ -25,6 +25,7 @@ void Pager::handle_faults(std::stop_token stop) {
   try {
     if (settings_.handler_cpu) run_on(*settings_.handler_cpu);
     std::array<uint64_t, 32> offsets;
+    refill();  // a policy may know what to pull before the first fault
     while (!stop.stop_requested()) {
       if (settings_.handler != Handler::spin) wait_for_faults();
       // Until none is left: under load the next faults are there before poll(2) would say so.
@@ -67,6 +68,7 @@ bool Pager::place_at_hand(uint64_t offset) {
     if (units_[unit] != State::missing || held_ || stopped_ || given_up_) return false;
     ++faults_;
     received_ += range.length;
+    prefetcher_->fault_at(unit);
     resolve(unit, State::present);
   }
   place_borrowed(range);

@@ -7,6 +7,7 @@
 #include "approaches/sync_strategy.h"
 #include "approaches/userfaultfd/own_memory.h"
 #include "approaches/userfaultfd/pager.h"
+#include "approaches/userfaultfd/prefetch/guide.h"
 #include "approaches/userfaultfd/settings.h"
 #include "lib/region/write_tracker.h"
 #include "lib/transport/local_region.h"
@@ -47,7 +48,8 @@ class SourceSide : public Side {
 // what the source held when it stopped.
 class DestinationSide : public Side, public Handover {
  public:
-  DestinationSide(SideSetup setup, const Settings& settings);
+  // priority: with Prefetch::priority, instead of the option `first`.
+  DestinationSide(SideSetup setup, const Settings& settings, const Priority& priority = {});
   ~DestinationSide() override;
 
   RegionView region() override { return {.memory = setup_.store->mapping(), .path = {}}; }
@@ -65,11 +67,13 @@ class DestinationSide : public Side, public Handover {
  private:
   Suspension suspend_source(Deadline deadline, HandoverReport& report);
   std::vector<ByteRange> stale_after(const Suspension& suspension) const;
+  void keep_trace() const noexcept;
   void serve_as_owner();
   void throw_if_lost() const;
 
   const SideSetup setup_;
   const Settings settings_;
+  Guide guide_;                          // the pager records into it
   const std::unique_ptr<Reader> copy_;   // null: the bytes come from the source
   std::unique_ptr<RegionService> peer_;  // the source, or this process, answering from copy_
   const std::unique_ptr<OwnMemory> memory_;
