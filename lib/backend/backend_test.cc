@@ -118,6 +118,23 @@ class TenLines : public Reader {
   uint64_t size_bytes() const override { return 1000; }
 };
 
+TEST(ReadOnlyStore, ReadsAsItsReaderAndTakesNoWrite) {
+  ReadOnlyStore store(std::make_unique<PatternReader>(ContentKind::random, 3, 10'000));
+  PatternReader reference(ContentKind::random, 3, 10'000);
+  std::vector<std::byte> read(10'000), expected(10'000);
+  store.read_at(read, 0);
+  reference.read_at(expected, 0);
+  EXPECT_EQ(read, expected);
+  EXPECT_EQ(store.size_bytes(), 10'000u);
+  EXPECT_TRUE(store.mapping().empty() && store.readable_memory().empty());
+  try {
+    store.write_at(read, 0);
+    FAIL() << "took a write";
+  } catch (const std::system_error& problem) {
+    EXPECT_EQ(problem.code(), std::errc::read_only_file_system);
+  }
+}
+
 TEST(Reader, OfTenLinesIsEnough) {
   TenLines reader;
   std::vector<std::byte> bytes(2);

@@ -78,6 +78,12 @@ void PatternReader::read_at(std::span<std::byte> into, uint64_t offset) {
   fill_content(kind_, seed_, into, offset);
 }
 
+void ReadOnlyStore::write_at(std::span<const std::byte> from, uint64_t offset) {
+  throw_errno("writing " + std::to_string(from.size()) + " bytes at " + std::to_string(offset) +
+                  " of a store that is only read",
+              EROFS);
+}
+
 std::unique_ptr<Reader> open_reader(const std::string& name, uint64_t size_bytes, uint64_t seed) {
   if (name == "memory") return std::make_unique<MemoryBackend>(size_bytes);
   if (name == "zero") return std::make_unique<PatternReader>(ContentKind::zero, seed, size_bytes);
