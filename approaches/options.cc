@@ -85,6 +85,12 @@ Nanoseconds Options::duration(std::string_view name) const {
   return parse_duration(text(name));
 }
 
+const std::string& Options::backend() const {
+  static const std::string kPeer = "peer";
+  const auto found = values_.find(kBackendOption.name);
+  return found == values_.end() ? kPeer : found->second;
+}
+
 std::string Options::canonical() const {
   std::string result;
   for (const auto& [name, value] : given_)

@@ -25,6 +25,14 @@ struct OptionSpec {
 std::span<const OptionSpec> common_options() noexcept;
 inline constexpr std::string_view kPlantedDelay = "planted_delay";  // duration; "0s": none
 
+// An approach whose destination can read the region's first bytes without its peer declares this
+// one. The harness reads it, too: it then gives SideSetup::open_copy, and says so in the row.
+inline constexpr OptionSpec kBackendOption{
+    "backend", "peer", "",
+    "where the destination finds the bytes: at the source (peer), or here, in memory or a file "
+    "(local) or computed when they are read (pattern)",
+    "peer|local|pattern"};
+
 // Values for an approach's declared options and the common ones, defaults included.
 class Options {
  public:
@@ -36,6 +44,9 @@ class Options {
   uint64_t bytes(std::string_view name) const;
   uint64_t count(std::string_view name) const;
   Nanoseconds duration(std::string_view name) const;
+
+  // "peer" for approaches that do not declare kBackendOption.
+  const std::string& backend() const;
 
   // What was given, sorted: "prefetch=none;window=1MiB". Defaults are not repeated.
   std::string canonical() const;

@@ -137,6 +137,9 @@ struct SideSetup {
   // Where both sides share memory (can.shares_memory): one page beside the region's, zeroed before
   // either side opens, the same memory in both; outlives the sides. Empty otherwise.
   std::span<std::byte> shared_control{};
+  // Destination: the region's first bytes from this host alone, for approaches that can do without
+  // their peer (kBackendOption); called once. Empty otherwise.
+  std::function<std::unique_ptr<Reader>()> open_copy{};
   uint32_t destination_index = 0;     // which of the receivers this is
   std::function<void()> suspend_app;  // returns once this side's app has stopped writing
   std::function<void()> resume_app;   // destination: hand-over done; source: hand-over failed
