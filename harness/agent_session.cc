@@ -101,6 +101,8 @@ nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
   setup_.region = region_id_from(request.at("region_id"));
   setup_.options = options_.get();
   setup_.store = make_store();
+  copy_ = make_copy();
+  if (copy_) setup_.open_copy = [this] { return std::move(copy_); };
   setup_.network = network_.get();
   setup_.transport = &native_transport();
   setup_.suspend_app = [this] {
@@ -115,6 +117,8 @@ nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
 }
 
 std::unique_ptr<Backend> AgentSession::make_store() {
+  if (is_source_ && workload_.is_computed)
+    return std::make_unique<ReadOnlyStore>(open_content(workload_, seed_));
   std::unique_ptr<Backend> store;
   if (strategy_->info().can.shares_memory) {
     if (shared_memory_ < 0)
@@ -136,6 +140,18 @@ std::unique_ptr<Backend> AgentSession::make_store() {
 
 void AgentSession::fill_store(Backend& store) const {
   open_content(workload_, seed_)->read_at(store.mapping(), 0);
+}
+
+// Seeded content stands in memory before t0, so that reading it costs next to nothing; unless it is
+// to be computed.
+std::unique_ptr<Reader> AgentSession::make_copy() const {
+  if (is_source_ || options_->backend() == "peer") return nullptr;
+  auto content = open_content(workload_, seed_);
+  if (options_->backend() == "pattern" || workload_.content.kind == ContentSpec::Kind::file)
+    return content;
+  auto memory = std::make_unique<MemoryBackend>(geometry_.size_bytes);
+  content->read_at(memory->mapping(), 0);
+  return memory;
 }
 
 // The slow-down that a judge of campaigns must find: whatever the approach does, it comes on top.

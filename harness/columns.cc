@@ -155,6 +155,10 @@ std::span<const Column> columns() {
   return kColumns;
 }
 
+bool is_number(const Column& column) noexcept {
+  return column.type == "number" || column.type == "integer";
+}
+
 nlohmann::json schema_json() {
   nlohmann::json list = nlohmann::json::array();
   for (const Column& column : kColumns)

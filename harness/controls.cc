@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "approaches/peer.h"
+
 namespace memsync {
 
 namespace {
@@ -58,7 +60,8 @@ const Cell* cheapest_cell(const Suite& suite, const Plan& plan, const StrategyDi
   for (const Cell& cell : plan.cells) {
     if (cell.status != CellStatus::planned || suite.workloads[cell.workload].does != does) continue;
     if (relations[cell.approach].role != SeriesRole::none) continue;
-    if (shares_memory(suite.approaches[cell.approach].use, known)) continue;
+    const std::string& use = suite.approaches[cell.approach].use;
+    if (shares_memory(use, known) || is_peer(use)) continue;
     if (best == nullptr || costs(cell) < costs(*best)) best = &cell;
   }
   return best;

@@ -30,7 +30,7 @@ Row dimensions_of(const Suite& suite, const Cell& cell, const CampaignFacts& fac
   row.set("series", approach.as);
   row.set("attachment", std::string(strategy->info().attachment));
   if (!shares) row.set("transport", std::string(strategy->info().transport));
-  row.set("backend", "memory");
+  row.set("backend", workload.is_computed ? "computed" : "memory");
   row.set("workload", workload.name);
   row.set("access_pattern", workload.does == WorkloadKind::read ? workload.access.text
                             : workload.writer                   ? workload.writer->access.text

@@ -10,6 +10,7 @@
 //      └─ row
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -42,6 +43,7 @@ struct RepetitionSetup {
   double copy_rate = 0;            // bytes per second
   bool was_quiet = true;           // nobody else used the machine when this began
   const RemoteAgents* remote = nullptr;
+  std::map<std::string, std::string> peers{};  // name -> program
 };
 
 // Runs it and fills the measures of `row`, status included: whatever goes wrong inside is a row.
