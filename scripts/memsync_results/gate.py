@@ -4,7 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from memsync_results.drawing import write_whole
+from memsync_results.files import write_whole
+from memsync_results.demands import one_demand
 from memsync_results.exits import Exit, Refusal
 from memsync_results.judgement import Judgement, judge_campaigns
 from memsync_results.judgement_page import junit, judgement_blocks, one_line
@@ -45,5 +46,7 @@ def print_judgement(judgement: Judgement, as_json: bool) -> None:
         print(f"{problem.status.upper()} {problem.cell_id}: {problem.sentence}")
     for verdict in sorted(judgement.verdicts, key=lambda v: WORDS.index(v.word)):
         print(one_line(verdict))
+    for finding in judgement.missed_demands:
+        print(f"MISSED {one_demand(finding)}")
     for note in judgement.notes:
         print(f"note: {note}")

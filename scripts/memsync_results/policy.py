@@ -13,7 +13,7 @@ from memsync_results.measures import MEASURES, Measure
 SHIPPED = Path(__file__).with_name("policy.yaml")
 SCHEMA = 1
 
-_KEYS = {"schema", "default", "measures", "fewest_pairs", "controls", "noisy"}
+_KEYS = {"schema", "default", "measures", "fewest_pairs", "controls", "noisy", "demands"}
 _MEASURE_KEYS = {"relative", "absolute", "exact", "advisory"}
 _UNITS = {
     "": {"": 1.0},
@@ -47,6 +47,7 @@ class Policy:
     controls_required: bool  # a campaign without controls is INVALID
     keep_noisy: bool  # rows marked noisy count
     source: str  # the file it came from
+    demands_judged: bool = False  # a demand of head's suite that is missed is red
 
     def judged(self, does: str) -> list[Measure]:
         """The measures of a kind of workload that this policy judges, in the usual order."""
@@ -74,6 +75,7 @@ def load_policy(path: Path | None) -> Policy:
         controls_required=_choice(path, document, "controls", "optional", "required"),
         keep_noisy=not _choice(path, document, "noisy", "keep", "drop"),
         source=str(path),
+        demands_judged=_choice(path, document, "demands", "tell", "judge"),
     )
 
 

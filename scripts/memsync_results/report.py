@@ -12,7 +12,9 @@ import pandas as pd
 from memsync_results import figures
 from memsync_results.cells import Cell, cells_of
 from memsync_results.controls import INVALID, examine_controls
-from memsync_results.drawing import GRID, INK, PAPER, Drawing, Files, workload_label, write_whole
+from memsync_results.demands import demand_blocks, judge_demands
+from memsync_results.drawing import GRID, INK, PAPER, Drawing, Files, workload_label
+from memsync_results.files import write_whole
 from memsync_results.judgement import Judgement, judge_campaigns
 from memsync_results.judgement_page import judgement_blocks
 from memsync_results.load import Campaign, load_campaign
@@ -92,6 +94,7 @@ def _blocks(
     return [
         *against,
         *_outcome(campaign, cells, headline, policy),
+        *demand_blocks(judge_demands(campaign, cells)),
         *_pictures(campaign, drawn),
         *loser_blocks(cells),
         *_without_result(cells),

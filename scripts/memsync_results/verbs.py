@@ -41,6 +41,24 @@ def plot(options: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
+def demands(options: argparse.Namespace) -> Exit:
+    from memsync_results.demands import headline, judge_demands, table_text, write_demands
+    from memsync_results.load import load_campaign
+
+    campaign = load_campaign(options.results)
+    _warn(campaign.warnings)
+    findings = judge_demands(campaign)
+    if not findings:
+        raise Refusal(Exit.USAGE, f"{options.results}: its suite has no `demands`")
+    write_demands(options.results, findings)
+    if options.json:
+        print(json.dumps([finding.record() for finding in findings], indent=1))
+    else:
+        print(table_text(findings))
+        print(headline(findings))
+    return Exit.OK  # an instrument; the judge is the gate
+
+
 def report(options: argparse.Namespace) -> Exit:
     from memsync_results.load import load_campaign
     from memsync_results.policy import load_policy
