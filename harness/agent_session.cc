@@ -121,6 +121,8 @@ nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
 }
 
 std::unique_ptr<Backend> AgentSession::make_store() {
+  if (is_source_ && workload_.is_computed)
+    return std::make_unique<ReadOnlyStore>(open_content(workload_, seed_));
   std::unique_ptr<Backend> store;
   if (strategy_->info().can.shares_memory) {
     if (shared_memory_ < 0)

@@ -31,7 +31,8 @@ constexpr Column kColumns[] = {
     {"attachment", "string", "", "", "how the bytes appear in the application's memory"},
     {"transport", "string", "", "", "what carries the requests; empty: nothing crosses the link"},
     {"backend", "string", "", "",
-     "where the bytes come from: memory (the source's); of the destination's own process "
+     "where the bytes come from: memory (the source's) or computed (by the source); of the "
+     "destination's own process "
      "local-memory, local-file, local-pattern (computed when read)"},
     {"workload", "string", "", "", "name of the workload"},
     {"access_pattern", "string", "", "", "order of the accesses"},
@@ -159,6 +160,10 @@ constexpr Column kColumns[] = {
 
 std::span<const Column> columns() {
   return kColumns;
+}
+
+bool is_number(const Column& column) noexcept {
+  return column.type == "number" || column.type == "integer";
 }
 
 nlohmann::json schema_json() {

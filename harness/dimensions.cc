@@ -12,9 +12,10 @@ std::string cpu_name(const std::optional<unsigned>& cpu) {
   return cpu ? std::to_string(*cpu) : "any";
 }
 
-// The source keeps the bytes in memory; `local-` are readers in the destination's process.
+// The source keeps the bytes in memory, or computes them; `local-` are readers in the destination's
+// process.
 std::string backend_name(const Options& options, const Workload& workload) {
-  if (options.backend() == "peer") return "memory";
+  if (options.backend() == "peer") return workload.is_computed ? "computed" : "memory";
   if (options.backend() == "pattern") return "local-pattern";
   return workload.content.kind == ContentSpec::Kind::file ? "local-file" : "local-memory";
 }

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "approaches/peer.h"
 #include "lib/region/content.h"
 #include "lib/region/quantity.h"
 
@@ -78,7 +79,9 @@ std::string capability_problem(const StrategyInfo& info, const Workload& workloa
   const std::string name(info.name);
   switch (workload.does) {
     case WorkloadKind::read:
-      return "";
+      return workload.is_computed && info.can.shares_memory
+                 ? name + " shares the region's memory, which computed content has not"
+                 : "";
     case WorkloadKind::update:
       if (!info.can.writes_reach_peer)
         return name + " does not carry the source's writes to its peer";
@@ -100,6 +103,19 @@ std::string backend_problem(const Options& options, const Workload& workload) {
            "updated; take backend=peer";
   if (options.backend() == "pattern" && workload.content.kind == ContentSpec::Kind::file)
     return given + " computes seeded content, which a file's bytes are not; take backend=local";
+  return "";
+}
+
+// What a program that only reads, and measures itself, can't be asked.
+std::string peer_problem(const ApproachSpec& approach, const Workload& workload,
+                         const Machine& machine) {
+  if (!is_peer(approach.use)) return "";
+  const std::string name(peer_name(approach.use));
+  if (workload.for_duration || workload.threads > 1)
+    return "a peer reads a number of accesses, with one thread";
+  if (workload.is_computed) return "a peer needs the region's bytes, which are only computed here";
+  if (!machine.peers.contains(name))
+    return "no program for it was named; name one with --peer " + name + "=EXECUTABLE";
   return "";
 }
 
@@ -184,6 +200,9 @@ class Planner {
     std::string reason =
         capability_problem(approach.strategy.info(), suite_.workloads[cell.workload]);
     if (reason.empty()) reason = backend_problem(approach.options, suite_.workloads[cell.workload]);
+    if (reason.empty())
+      reason =
+          peer_problem(suite_.approaches[cell.approach], suite_.workloads[cell.workload], machine_);
     if (reason.empty()) reason = approach.unmet;
     if (reason.empty()) reason = link_problem(suite_.links[cell.link], engine_, machine_);
     if (reason.empty()) reason = placement_problem(suite_.placement, machine_.cpu_count);

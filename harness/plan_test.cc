@@ -94,6 +94,41 @@ TEST(Plan, SaysWhatTheMachineLacks) {
   EXPECT_EQ(plan.estimated_s, 0);
 }
 
+TEST(Plan, SaysWhatAPeerCannotBeAsked) {
+  Machine machine = capable_machine();
+  const std::string reads =
+      "{name: some, does: read, region: 1MiB}, {name: timed, does: read, region: 1MiB, for: 1s}, "
+      "{name: crowd, does: read, region: 1MiB, threads: 2}, "
+      "{name: nowhere, does: read, region: 1MiB, source: computed}, ";
+  const Suite suite = suite_of(reads + kMove, "{use: local}", "{use: peer:other}, {use: floor}");
+  EXPECT_EQ(cell_of(make_plan(suite, machine), "other/some/local").reason,
+            "no program for it was named; name one with --peer other=EXECUTABLE");
+  machine.peers = {{"other", "/bin/true"}};
+  const Plan plan = make_plan(suite, machine);
+  EXPECT_EQ(cell_of(plan, "other/some/local").status, CellStatus::planned);
+  for (const char* cell : {"other/timed/local", "other/crowd/local"})
+    EXPECT_EQ(cell_of(plan, cell).reason, "a peer reads a number of accesses, with one thread");
+  EXPECT_EQ(cell_of(plan, "other/nowhere/local").reason,
+            "a peer needs the region's bytes, which are only computed here");
+  EXPECT_EQ(cell_of(plan, "other/move/local").reason, "peer has no hand-over");
+  EXPECT_EQ(cell_of(plan, "floor/nowhere/local").reason,
+            "floor shares the region's memory, which computed content has not");
+}
+
+TEST(Plan, NeedsNoMemoryForWhatIsComputed) {
+  const auto memory = [](const std::string& keys, const std::string& cell) {
+    const Plan plan =
+        make_plan(suite_of("{name: huge, does: read, region: 64GiB" + keys + "}", "{use: local}",
+                           "{use: userfaultfd}, {use: tcp_copy}", ", timeout: 1h"),
+                  capable_machine());
+    return cell_of(plan, cell).memory_bytes >> 30;
+  };
+  EXPECT_EQ(memory(", accesses: 64", "userfaultfd/huge/local"), 128u);
+  EXPECT_EQ(memory(", accesses: 64, source: computed", "userfaultfd/huge/local"), 0u);
+  EXPECT_EQ(memory(", accesses: 64, source: computed", "tcp_copy/huge/local"), 64u);
+  EXPECT_EQ(memory(", source: computed", "userfaultfd/huge/local"), 64u);
+}
+
 TEST(Plan, GivesEachApproachItsOwnOptions) {
   Machine machine = capable_machine();
   machine.unmet = [](const SyncStrategy& strategy,

@@ -3,6 +3,7 @@
 #include <array>
 #include <set>
 
+#include "approaches/peer.h"
 #include "approaches/registry.h"
 #include "harness/columns.h"
 #include "harness/controls.h"
@@ -59,6 +60,35 @@ Json approaches_json() {
   Json list = Json::array();
   for (const SyncStrategy* strategy : all_strategies()) list.push_back(approach_json(*strategy));
   return list;
+}
+
+// Nothing outside the directory is needed to tell what a series was: a peer is in no registry.
+void add_peers(const Suite& suite, Json& approaches) {
+  for (const ApproachSpec& approach : suite.approaches) {
+    if (!is_peer(approach.use)) continue;
+    Json peer = approach_json(peer_strategy());
+    peer["name"] = approach.use;
+    approaches.push_back(peer);
+  }
+}
+
+Json cell_json(const MeasuredCell& cell) {
+  return {{"series", cell.series},
+          {"workload", cell.workload},
+          {"link", cell.link},
+          {"column", cell.column}};
+}
+
+Json demand_json(const Demand& demand) {
+  return {{"id", demand.id},
+          {"what", demand.what},
+          {"ours", cell_json(demand.ours)},
+          {"against", demand.against ? cell_json(*demand.against) : Json(nullptr)},
+          {"limit", demand.against ? Json(nullptr) : Json(demand.limit)},
+          {"required", demand.required},
+          {"comparison", demand.comparison},
+          {"bound", demand.bound},
+          {"pairs", demand.pairs}};
 }
 
 Json link_json(const std::string& name, const LinkShape& shape) {
@@ -153,7 +183,9 @@ Json registry_json(const Suite& suite, LinkEngine engine) {
                {"series", Json::array()},
                {"workloads", Json::array()},
                {"links", Json::array()},
-               {"exclusions", Json::array()}};
+               {"exclusions", Json::array()},
+               {"demands", Json::array()}};
+  add_peers(suite, json["approaches"]);
   const auto relations = relations_of(suite, registered_strategies());
   for (size_t i = 0; i < suite.approaches.size(); ++i)
     json["series"].push_back(series_json(suite.approaches[i], relations[i], i));
@@ -165,7 +197,8 @@ Json registry_json(const Suite& suite, LinkEngine engine) {
                   {"content", workload.content.text},
                   {"access", workload.access.text},
                   {"touch_B", workload.touch_bytes},
-                  {"accesses", nullptr}};
+                  {"accesses", nullptr},
+                  {"threads", workload.threads}};
     if (const auto count = workload.access_count()) entry["accesses"] = *count;
     json["workloads"].push_back(entry);
   }
@@ -179,6 +212,7 @@ Json registry_json(const Suite& suite, LinkEngine engine) {
                                   {"workload", optional_name(exclusion.workload)},
                                   {"link", optional_name(exclusion.link)},
                                   {"because", exclusion.because}});
+  for (const Demand& demand : suite.demands) json["demands"].push_back(demand_json(demand));
   return json;
 }
 

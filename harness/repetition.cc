@@ -2,34 +2,25 @@
 
 #include <memory>
 
+#include "approaches/peer.h"
 #include "approaches/registry.h"
 #include "harness/environment.h"
 #include "harness/noise.h"
+#include "harness/peer_repetition.h"
 #include "harness/repetition_folders.h"
+#include "harness/repetition_parts.h"
 #include "harness/samples.h"
-#include "harness/workload_wire.h"
 #include "lib/os/mapping.h"
 
 namespace memsync {
 
 namespace {
 
-// An agent's own limits come after the conductor's, so that a repetition that takes too long is
-// always a timeout and never a race of two deadlines.
-constexpr auto kAgentGrace = std::chrono::seconds(5);
 // How long the other side may take to say what it saw when one agent has died.
 constexpr auto kWitnessLimit = std::chrono::seconds(12);
 constexpr double kImpossible = 1.02;  // of the limit
 
 using Json = nlohmann::json;
-
-void copy(const Json& from, const char* member, Row& row, std::string_view column) {
-  if (!from.contains(member)) return;
-  if (from[member].is_number_unsigned())
-    row.set(column, from[member].get<uint64_t>());
-  else
-    row.set(column, from[member].get<double>());
-}
 
 class Repetition {
  public:
@@ -49,7 +40,7 @@ class Repetition {
     measure_external_rtt();
     call(*source_, {{"do", "open"}});
     const Json opened = call(*destination_, {{"do", "open"}});
-    copy(opened, "open_s", row_, "open_s");
+    copy_member(opened, "open_s", row_, "open_s");
     switch (workload_.does) {
       case WorkloadKind::read:
         read();
@@ -74,22 +65,14 @@ class Repetition {
       destination_ = Agent::dial("destination0", setup_.remote->destination, setup_.remote->token);
       return;
     }
-    LinkSetup link;
-    link.engine = setup_.engine;
-    link.shape = setup_.suite.links[setup_.cell.link].shape;
-    link.cpu = placement.link;
-    link_ = make_link(link);
+    link_ = make_link(link_setup(setup_));
     const SyncStrategy* strategy = find_strategy(approach_.use);
     if (strategy->info().can.shares_memory)
       shared_memory_ = FileDescriptor::memory_file(
           "memsync-region", round_up_to_page(workload_.region_bytes) + page_bytes());
     const auto start = [&](const std::string& name, const NetworkNamespace& network,
                            std::optional<unsigned> cpu) {
-      AgentStart agent;
-      agent.name = name;
-      agent.network = &network;
-      agent.cpu = cpu;
-      agent.log_path = setup_.log_folder + "/" + setup_.run_id + "." + name + ".log";
+      AgentStart agent = agent_start(setup_, name, network, cpu);
       if (shared_memory_.is_open()) agent.shared_memory = &shared_memory_;
       return Agent::start(agent);
     };
@@ -106,21 +89,8 @@ class Repetition {
   }
 
   void prepare() {
-    Json request = {{"do", "prepare"},
-                    {"approach", approach_.use},
-                    {"options", approach_.with},
-                    {"workload", to_json(workload_)},
-                    {"seed", setup_.suite.seed},
-                    {"draw", setup_.draw},
-                    {"region_id", to_hex(digest_of(std::as_bytes(std::span(setup_.run_id))))},
-                    {"limit_s", seconds(setup_.suite.timeout + kAgentGrace)},
-                    {"addresses", addresses()}};
-    request["role"] = "source";
-    request["keep_dir"] = make_keep_folder(setup_, "source");
-    source_->send(request);
-    request["role"] = "destination";
-    request["keep_dir"] = make_keep_folder(setup_, "destination0");
-    destination_->send(request);
+    source_->send(prepare_request(setup_, "source", addresses()));
+    destination_->send(prepare_request(setup_, "destination", addresses()));
     receive(*source_);
     receive(*destination_);
   }
@@ -144,7 +114,7 @@ class Repetition {
     const uint64_t checked = result.at("checked_B");
     row_.set("accesses", accesses);
     row_.set("checked_B", checked);
-    copy(result, "first_access_s", row_, "first_access_s");
+    copy_member(result, "first_access_s", row_, "first_access_s");
     row_.set("throughput_Bps", static_cast<double>(checked) / elapsed);
     row_.set("duration_s", elapsed);
     set_latencies(result.at("latency"));
@@ -209,7 +179,7 @@ class Repetition {
                                                  stopped.at("last_done_ns").get<int64_t>()) *
                                  1e-9);
     for (const char* phase : {"suspend_s", "collect_s", "transfer_s", "resume_s", "settle_s"})
-      copy(moved, phase, row_, phase);
+      copy_member(moved, phase, row_, phase);
     row_.set("accesses", log.operations);
     row_.set("checked_B", verdict.checked_bytes + workload_.region_bytes);
     row_.set("duration_s", moved.at("elapsed_s").get<double>());
@@ -224,18 +194,18 @@ class Repetition {
     const Json source = call(*source_, {{"do", "finish"}});
     // Of a read, what had come by its last access: whoever reads ahead goes on after it.
     const Json& moved = destination_moved_.is_null() ? destination.at("moved") : destination_moved_;
-    copy(moved, "payload_received", row_, "payload_B");
-    copy(moved, "window_bytes", row_, "window_B");
-    copy(moved, "faults", row_, "faults");
-    copy(destination, "prefetched_at_open_B", row_, "prefetched_at_open_B");
+    copy_member(moved, "payload_received", row_, "payload_B");
+    copy_member(moved, "window_bytes", row_, "window_B");
+    copy_member(moved, "faults", row_, "faults");
+    copy_member(destination, "prefetched_at_open_B", row_, "prefetched_at_open_B");
     const Json& spent = destination_spent_.is_null() ? destination.at("spent") : destination_spent_;
-    copy(spent, "cpu_s", row_, "cpu_dst_s");
-    copy(spent, "minor_faults", row_, "minor_faults");
-    copy(spent, "major_faults", row_, "major_faults");
-    copy(spent, "ctx_switches", row_, "ctx_switches");
-    copy(destination.at("spent"), "peak_rss_B", row_, "peak_rss_dst_B");
-    copy(source.at("spent"), "cpu_s", row_, "cpu_src_s");
-    copy(source.at("spent"), "peak_rss_B", row_, "peak_rss_src_B");
+    copy_member(spent, "cpu_s", row_, "cpu_dst_s");
+    copy_member(spent, "minor_faults", row_, "minor_faults");
+    copy_member(spent, "major_faults", row_, "major_faults");
+    copy_member(spent, "ctx_switches", row_, "ctx_switches");
+    copy_member(destination.at("spent"), "peak_rss_B", row_, "peak_rss_dst_B");
+    copy_member(source.at("spent"), "cpu_s", row_, "cpu_src_s");
+    copy_member(source.at("spent"), "peak_rss_B", row_, "peak_rss_src_B");
     if (link_) set_wire();
     set_limit(moved);
     set_trace(moved);
@@ -298,9 +268,9 @@ class Repetition {
   }
 
   void set_latencies(const Json& latency) {
-    copy(latency, "p50_s", row_, "latency_p50_s");
-    copy(latency, "p99_s", row_, "latency_p99_s");
-    copy(latency, "max_s", row_, "latency_max_s");
+    copy_member(latency, "p50_s", row_, "latency_p50_s");
+    copy_member(latency, "p99_s", row_, "latency_p99_s");
+    copy_member(latency, "max_s", row_, "latency_max_s");
   }
 
   // On real machines nobody calibrates the link: what it does is measured beside the work.
@@ -310,8 +280,8 @@ class Repetition {
     source_->send({{"do", "echo"}});
     const Json pinged = call(*destination_, {{"do", "ping"}, {"host", "source"}, {"probes", 50}});
     receive(*source_);
-    copy(pinged.at("rtt"), "p50_s", row_, "rtt_p50_meas_s");
-    copy(pinged.at("rtt"), "p99_s", row_, "rtt_p99_meas_s");
+    copy_member(pinged.at("rtt"), "p50_s", row_, "rtt_p50_meas_s");
+    copy_member(pinged.at("rtt"), "p99_s", row_, "rtt_p99_meas_s");
   }
 
   void expect(const Json& got, const Digest& wanted, const std::string& what) {
@@ -411,7 +381,8 @@ void run_repetition(const RepetitionSetup& setup, Expectations& expectations,
   const MachineReading machine = read_machine();
   const Deadline start = Clock::now();
   const size_t workload = setup.cell.workload;
-  row.set("content_hash", to_hex(expectations.content(workload)));
+  if (!setup.suite.workloads[workload].is_computed)
+    row.set("content_hash", to_hex(expectations.content(workload)));
   // Worked out now, so that an approach that reads ahead doesn't go on while the answer waits for
   // it.
   if (const auto accesses = setup.suite.workloads[workload].access_count())
@@ -420,7 +391,10 @@ void run_repetition(const RepetitionSetup& setup, Expectations& expectations,
     if (setup.calibration != nullptr && !setup.calibration->ok())
       throw RepetitionFailure("invalid",
                               "the link is out of tolerance: " + setup.calibration->problem);
-    Repetition(setup, expectations, interrupt, row).run();
+    if (is_peer(setup.suite.approaches[setup.cell.approach].use))
+      run_peer(setup, expectations, interrupt, row);
+    else
+      Repetition(setup, expectations, interrupt, row).run();
   } catch (const RepetitionFailure& failure) {
     row.set("status", failure.status);
     row.set("status_detail", failure.what());

@@ -74,6 +74,8 @@ struct Workload {
   std::optional<uint64_t> accesses{};         // read; empty with `for_duration` too: access_count()
   std::optional<Nanoseconds> for_duration{};  // read
   bool is_drawn_afresh = false;               // read: other accesses in each repetition
+  uint64_t threads = 1;                       // read: each has its own part of the accesses
+  bool is_computed = false;                   // read: the source computes the content, stores none
   std::optional<double> dirty_ratio{};        // update: share of chunks per round; or else `writer`
   std::optional<WriterSpec> writer{};         // update, handover
   uint64_t rounds = 1;                        // update
@@ -109,6 +111,24 @@ struct Exclusion {
   std::string because{};
 };
 
+// One measure of one cell.
+struct MeasuredCell {
+  std::string series{}, workload{}, link{}, column{};
+};
+
+// What must hold of the ratio of ours to another cell's measure, or to a limit.
+struct Demand {
+  std::string id{}, what{};
+  MeasuredCell ours{};
+  std::optional<MeasuredCell> against{};  // whole: what was not written is as in `ours`
+  std::string limit{};                    // or else a formula in SI units: checked_formula()
+  std::string required{};                 // as written: ">= 0.6"
+  std::string comparison{};               // its parts
+  double bound = 0;
+  uint64_t pairs = 0;  // below so many nothing is said
+  SuitePosition at{};
+};
+
 // CPUs to pin to; empty: not pinned.
 struct Placement {
   std::optional<unsigned> source{}, destination{}, link{};
@@ -127,6 +147,7 @@ struct Suite {
   std::vector<LinkSpec> links{};
   std::vector<ApproachSpec> approaches{};
   std::vector<Exclusion> exclusions{};
+  std::vector<Demand> demands{};
 };
 
 // The approaches a suite may name. Made from the registry, or by a test.

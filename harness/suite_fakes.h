@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "approaches/peer.h"
 #include "harness/suite.h"
 
 namespace memsync {
@@ -69,7 +70,7 @@ inline StrategyDirectory described_strategies() {
   directory.find = [](std::string_view name) -> const SyncStrategy* {
     for (const DescribedStrategy& strategy : kStrategies)
       if (strategy.info().name == name) return &strategy;
-    return nullptr;
+    return is_peer(name) ? &peer_strategy() : nullptr;
   };
   for (const DescribedStrategy& strategy : kStrategies)
     directory.names.emplace_back(strategy.info().name);

@@ -5,6 +5,9 @@
 #include <charconv>
 #include <stdexcept>
 
+#include "approaches/peer.h"
+#include "harness/columns.h"
+#include "harness/suite_formula.h"
 #include "lib/region/quantity.h"
 
 namespace memsync {
@@ -39,6 +42,18 @@ std::string label_problem(const std::string& text) {
     if (lower == word)
       return "'" + text + "' is no label: readers of CSV take it for a missing value";
   return "";
+}
+
+std::string approach_problem(const std::string& text) {
+  return label_problem(is_peer(text) ? std::string(peer_name(text)) : text);
+}
+
+std::string column_problem(const std::string& text) {
+  std::vector<std::string> names;
+  for (const Column& column : columns())
+    if (is_number(column)) names.emplace_back(column.name);
+  if (std::ranges::find(names, text) != names.end()) return "";
+  return "runs.csv has no column '" + text + "' of numbers" + did_you_mean(text, names);
 }
 
 double parse_theta(std::string_view text) {
@@ -208,6 +223,8 @@ std::string Fields::text(std::string_view key) const {
   std::string problem;
   if (about.kind == ValueKind::suite_name) problem = suite_name_problem(value->text);
   if (about.kind == ValueKind::label) problem = label_problem(value->text);
+  if (about.kind == ValueKind::approach) problem = approach_problem(value->text);
+  if (about.kind == ValueKind::column) problem = column_problem(value->text);
   if (about.kind == ValueKind::text &&
       value->text.find_first_not_of(" \t\r\n") == std::string::npos)
     problem = "no words";
@@ -282,6 +299,14 @@ std::optional<unsigned> Fields::cpu(std::string_view key) const {
 AccessSpec Fields::access(std::string_view key) const {
   try {
     return parse_access(text(key));
+  } catch (const std::invalid_argument& problem) {
+    refuse(key, problem.what());
+  }
+}
+
+std::string Fields::formula(std::string_view key) const {
+  try {
+    return checked_formula(text(key));
   } catch (const std::invalid_argument& problem) {
     refuse(key, problem.what());
   }

@@ -40,6 +40,7 @@ class Fields {
   std::optional<uint64_t> queue(std::string_view key) const;     // empty: auto
   std::optional<unsigned> cpu(std::string_view key) const;       // empty: any
   AccessSpec access(std::string_view key) const;
+  std::string formula(std::string_view key) const;  // in SI units
   // The node behind a key of kind map, list or options; nullptr when absent.
   const SuiteNode* given(std::string_view key) const;
 

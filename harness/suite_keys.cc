@@ -27,6 +27,7 @@ constexpr KeySpec kSuiteKeys[] = {
     {"links", ValueKind::list, "the networks between source and destination", "", kRequired},
     {"approaches", ValueKind::list, "what keeps the region in sync", "", kRequired},
     {"exclude", ValueKind::list, "cells to leave out; the report prints why"},
+    {"demands", ValueKind::list, "what must hold between cells; demands.csv says whether it does"},
 };
 
 constexpr KeySpec kPlacementKeys[] = {
@@ -63,6 +64,13 @@ constexpr KeySpec kWorkloadKeys[] = {
     {"accesses", ValueKind::count,
      "how many; default: the whole region (the whole trace) once. Instead: `for`", "", kOptional,
      "1", "", "", kRead},
+    {"threads", ValueKind::count,
+     "threads that read at once, each its own part of the accesses: the first the first of them",
+     "1", kOptional, "1", "256", "", kRead},
+    {"source", ValueKind::choice,
+     "where the source keeps the content: in memory, or nowhere: computed when it is read, so "
+     "that a region may be larger than memory",
+     "memory", kOptional, "", "", "memory|computed", kRead},
     {"for", ValueKind::duration, "how long the reader goes on, instead of `accesses`", "",
      kOptional, "1ms", "24h", "", kRead},
     {"dirty", ValueKind::ratio,
@@ -108,8 +116,11 @@ constexpr KeySpec kLinkKeys[] = {
 };
 
 constexpr KeySpec kApproachKeys[] = {
-    {"use", ValueKind::label, "name of the approach, as `memsync list` gives it", "", kRequired},
-    {"as", ValueKind::label, "its label here, unique; default: `use`"},
+    {"use", ValueKind::approach,
+     "name of the approach, as `memsync list` gives it; peer:NAME: the program of --peer "
+     "NAME=EXECUTABLE",
+     "", kRequired},
+    {"as", ValueKind::label, "its label here, unique; default: `use`, of a peer its name"},
     {"with", ValueKind::options, "its options, as `memsync list` gives them"},
 };
 
@@ -118,6 +129,34 @@ constexpr KeySpec kExclusionKeys[] = {
     {"workload", ValueKind::label, "a workload's name"},
     {"link", ValueKind::label, "a link's name"},
     {"because", ValueKind::text, "the reason that the report prints", "", kRequired},
+};
+
+constexpr KeySpec kDemandKeys[] = {
+    {"id", ValueKind::label, "label of the demand, unique", "", kRequired},
+    {"what", ValueKind::text, "what is demanded, in a few words", "", kRequired},
+    {"ours", ValueKind::map, "the cell and the column that it is demanded of", "", kRequired},
+    {"against", ValueKind::map, "what it is compared with; what is not given is as in `ours`"},
+    {"limit", ValueKind::formula,
+     "instead of `against`: a number, a quantity or a formula of our row's own columns, like "
+     "1.5 * rtt_p50_meas_s + 3ms"},
+    {"required", ValueKind::bound, "what the ratio of ours to the other must fulfil: >= 0.6", "",
+     kRequired},
+    {"pairs", ValueKind::count, "rounds with both, below which nothing is said", "7", kOptional,
+     "1", "10000"},
+};
+
+constexpr KeySpec kOursKeys[] = {
+    {"series", ValueKind::label, "label of an approach", "", kRequired},
+    {"workload", ValueKind::label, "a workload's name", "", kRequired},
+    {"link", ValueKind::label, "a link's name", "", kRequired},
+    {"column", ValueKind::column, "the measure: a column of runs.csv", "", kRequired},
+};
+
+constexpr KeySpec kAgainstKeys[] = {
+    {"series", ValueKind::label, "label of an approach"},
+    {"workload", ValueKind::label, "a workload's name"},
+    {"link", ValueKind::label, "a link's name"},
+    {"column", ValueKind::column, "a column of runs.csv of the same unit"},
 };
 
 constexpr KeyTable kTables[] = {
@@ -129,6 +168,9 @@ constexpr KeyTable kTables[] = {
     {"approaches", "An approach with its options: one series of a figure.", kApproachKeys},
     {"exclude", "Cells that match all of approach, workload and link that are given.",
      kExclusionKeys},
+    {"demands", "Ours against a limit or a peer, paired round by round.", kDemandKeys},
+    {"ours", "One measure of one cell.", kOursKeys},
+    {"against", "Another one.", kAgainstKeys},
 };
 
 }  // namespace

@@ -26,6 +26,10 @@ enum class ValueKind : uint8_t {
   map,         // of the table that bears this key's name
   list,        // of such maps, at least one
   options,     // map of an approach's options
+  approach,    // a label, or peer: and a label
+  column,      // of runs.csv, holding numbers
+  formula,     // of numbers, quantities and columns
+  bound,       // a comparison and a number: >= 0.6
 };
 
 // Which workloads a key belongs to; the others refuse it.

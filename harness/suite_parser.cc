@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "approaches/peer.h"
 #include "approaches/registry.h"
 #include "harness/suite_fields.h"
 #include "lib/region/quantity.h"
@@ -51,14 +52,6 @@ std::vector<Item> read_items(const SuiteSource& source, const Fields& fields, co
   return items;
 }
 
-void check_name(const Fields& fields, std::string_view key, const std::vector<std::string>& names) {
-  if (!fields.has(key)) return;
-  const std::string name = fields.text(key);
-  if (std::ranges::find(names, name) == names.end())
-    fields.refuse(key, "the suite has no " + std::string(key) + " '" + name + "'" +
-                           did_you_mean(name, names));
-}
-
 Exclusion read_exclusion(const Suite& suite, const Fields& fields) {
   std::vector<std::string> approaches, workloads, links;
   for (const ApproachSpec& approach : suite.approaches) {
@@ -101,6 +94,11 @@ Placement read_placement(const std::string& file, const Fields& fields) {
   return {cpus.cpu("source"), cpus.cpu("destination"), cpus.cpu("link")};
 }
 
+// What a series is called that says nothing of it: its approach, a peer without its prefix.
+std::string_view label_of(std::string_view use) {
+  return is_peer(use) ? peer_name(use) : use;
+}
+
 void check_options(const SuiteSource& source, const SyncStrategy& strategy, const SuiteNode& with,
                    ApproachSpec& approach) {
   for (size_t i = 0; i < with.keys.size(); ++i) {
@@ -119,6 +117,14 @@ void check_options(const SuiteSource& source, const SyncStrategy& strategy, cons
 }
 
 }  // namespace
+
+void check_name(const Fields& fields, std::string_view key, const std::vector<std::string>& names) {
+  if (!fields.has(key)) return;
+  const std::string name = fields.text(key);
+  if (std::ranges::find(names, name) == names.end())
+    fields.refuse(key, "the suite has no " + std::string(key) + " '" + name + "'" +
+                           did_you_mean(name, names));
+}
 
 std::span<const LinkProfile> link_profiles() noexcept {
   return kProfiles;
@@ -158,7 +164,7 @@ ApproachSpec parse_approach(const SuiteSource& source, const SuiteNode& node) {
   ApproachSpec approach;
   approach.at = node.at;
   approach.use = fields.text("use");
-  approach.as = fields.has("as") ? fields.text("as") : approach.use;
+  approach.as = fields.has("as") ? fields.text("as") : std::string(label_of(approach.use));
   const SyncStrategy* strategy = source.known.find(approach.use);
   if (!strategy) {
     std::string names;
@@ -204,6 +210,8 @@ Suite parse_suite(const std::string& text, const std::string& path,
   if (const SuiteNode* exclusions = fields.given("exclude"))
     for (const SuiteNode& node : exclusions->items)
       suite.exclusions.push_back(read_exclusion(suite, Fields(path, node, key_table("exclude"))));
+  if (const SuiteNode* demands = fields.given("demands"))
+    suite.demands = parse_demands(source, suite, *demands);
   return suite;
 }
 

@@ -117,7 +117,7 @@ TEST(SuiteRefusal, NamesTheKeyOfAWorkload) {
       {"word",
        "s.yaml:3:3: each of `workloads` is a map with keys of: name, does, region, chunk, content, "
        "access, draws, touch, "
-       "accesses, for, dirty, writer, rounds, receivers, after"},
+       "accesses, threads, source, for, dirty, writer, rounds, receivers, after"},
       {"{name: w, does: raed, region: 1B}",
        "s.yaml:3:19: `does`: 'raed' is none of read update handover (did you mean 'read'?)"},
       {"{name: a/b, does: read, region: 1B}",
@@ -282,7 +282,8 @@ TEST(SuiteRefusal, NamesTheApproachAndItsOption) {
        "are: userfaultfd "
        "tcp_copy floor mmap_push"},
       {"{as: x}",
-       "s.yaml:3:3: key 'use' is missing: name of the approach, as `memsync list` gives it"},
+       "s.yaml:3:3: key 'use' is missing: name of the approach, as `memsync list` gives it; "
+       "peer:NAME: the program of --peer NAME=EXECUTABLE"},
       {"{use: floor}\n- {use: floor}",
        "s.yaml:4:3: there are two approaches named 'floor', the first in line 3"},
       {"{use: userfaultfd, with: {prefech: none}}",

@@ -41,6 +41,7 @@ void refuse_foreign_keys(const Fields& fields, WorkloadKind does) {
       fields.refuse(other, "beside `" + std::string(one) + "`: one of the two");
   };
   refuse_both("accesses", "for");
+  refuse_both("threads", "for");  // how many accesses each would make is not known before
   refuse_both("dirty", "writer");
   if (does == WorkloadKind::update && !fields.has("writer"))
     for (const char* key : {"touch", "after"})
@@ -186,6 +187,10 @@ Workload parse_workload(const SuiteSource& source, const SuiteNode& node) {
     if (fields.has("accesses")) workload.accesses = fields.count("accesses");
     if (fields.has("for")) workload.for_duration = fields.duration("for");
     read_draws(fields, workload);
+    workload.threads = fields.count("threads");
+    workload.is_computed = fields.text("source") == "computed";
+    if (workload.is_computed && workload.content.kind == ContentSpec::Kind::file)
+      fields.refuse("source", "a file's content is read, not computed");
   } else {
     read_changes(source, fields, workload);
   }

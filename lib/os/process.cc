@@ -132,7 +132,8 @@ Process Process::start(const ProcessSetup& setup) {
     ::_exit(127);
   }
   write_end = FileDescriptor{};
-  Process process{pid, FileDescriptor{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))}};
+  Process process{pid, FileDescriptor{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))},
+                  setup.ends_its_group};
   int error = 0;
   ssize_t got = 0;
   do {
@@ -144,11 +145,15 @@ Process Process::start(const ProcessSetup& setup) {
 }
 
 Process::Process(Process&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)), end_(other.end_) {}
+    : pid_(std::exchange(other.pid_, -1)),
+      pidfd_(std::move(other.pidfd_)),
+      ends_its_group_(other.ends_its_group_),
+      end_(other.end_) {}
 
 Process& Process::operator=(Process&& other) noexcept {
   std::swap(pid_, other.pid_);
   std::swap(pidfd_, other.pidfd_);
+  std::swap(ends_its_group_, other.ends_its_group_);
   std::swap(end_, other.end_);
   return *this;
 }
@@ -156,6 +161,7 @@ Process& Process::operator=(Process&& other) noexcept {
 Process::~Process() {
   if (pid_ < 0 || end_) return;
   kill(SIGKILL);
+  end_group();
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
@@ -169,6 +175,7 @@ std::optional<ProcessEnd> Process::wait_until(Deadline deadline) {
       if (Clock::now() < deadline) continue;
       return std::nullopt;
     }
+    end_group();
     int status = 0;
     ProcessEnd end;
     while (::wait4(pid_, &status, 0, &end.usage) < 0)
@@ -178,6 +185,11 @@ std::optional<ProcessEnd> Process::wait_until(Deadline deadline) {
     end_ = end;
   }
   return end_;
+}
+
+// Only before it is waited for: until then nobody else's group can have this number.
+void Process::end_group() const noexcept {
+  if (ends_its_group_) ::kill(-pid_, SIGKILL);
 }
 
 void Process::kill(int signal) noexcept {

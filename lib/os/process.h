@@ -20,6 +20,9 @@ struct ProcessSetup {
   std::vector<std::pair<int, int>> descriptors{};  // (our number, its number), incl. 0, 1, 2
   std::vector<std::string> environment{};          // "NAME=value", added to ours
   std::optional<unsigned> cpu{};                   // the one CPU it may use; empty: any
+  // Whoever it started and left in its process group (each process has one of its own) is killed
+  // when it has ended, and with it.
+  bool ends_its_group = false;
 };
 
 // How a process ended. Exactly one of exit_code and signal is meaningful (signal != 0).
@@ -56,9 +59,13 @@ class Process {
   void kill(int signal) noexcept;
 
  private:
-  Process(pid_t pid, FileDescriptor pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
+  Process(pid_t pid, FileDescriptor pidfd, bool ends_its_group)
+      : pid_(pid), pidfd_(std::move(pidfd)), ends_its_group_(ends_its_group) {}
+  void end_group() const noexcept;
+
   pid_t pid_ = -1;
   FileDescriptor pidfd_;
+  bool ends_its_group_ = false;
   std::optional<ProcessEnd> end_;
 };
 

@@ -1,6 +1,7 @@
 // The link as a side of an approach sees it: hosts by name, services by name, streams between.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -34,6 +35,8 @@ class Network {
 //   self       this host's name        addresses   IPv4 or IPv6 address of each host, self included
 std::unique_ptr<Network> make_tcp_network(std::string self,
                                           std::map<std::string, std::string> addresses);
+// The port of a service on such a network.
+uint16_t tcp_port(std::string_view service) noexcept;
 // Over UNIX sockets in `directory`, which exists: <directory>/<host>.<service>.
 std::unique_ptr<Network> make_unix_network(std::string self, std::string directory);
 

@@ -3,7 +3,7 @@ nothing else, and Markdown."""
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     header_columns: int = 1
     folded: bool = False  # shown only when asked for
+    tones: Mapping[str, str] = field(default_factory=dict)  # a cell's whole text -> its tone
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _html_table(table: Table) -> str:
     rows = "\n".join(
         "<tr>" + "".join(
             f'<th scope="row">{html.escape(text)}</th>' if k < table.header_columns
-            else f"<td>{html.escape(text)}</td>"
+            else _html_cell(text, table.tones.get(text, ""))
             for k, text in enumerate(row)
         ) + "</tr>"
         for row in table.rows
@@ -128,6 +129,11 @@ def _html_table(table: Table) -> str:
         f"<tbody>\n{rows}\n</tbody></table></div>"
     )
     return f"<details><summary>{caption}</summary>{whole}</details>" if table.folded else whole
+
+
+def _html_cell(text: str, tone: str) -> str:
+    opening = f'<td class="{tone}">' if tone else "<td>"
+    return f"{opening}{html.escape(text)}</td>"
 
 
 def _html_picture(picture: Picture, colours: dict[str, str]) -> str:

@@ -13,9 +13,9 @@ from memsync_results import figures
 from memsync_results.cells import Cell, cells_of
 from memsync_results.comparing import Outcome, outcomes
 from memsync_results.controls import examine_controls
-from memsync_results.drawing import (
-    GRID, INK, PAPER, Drawing, Files, figure_json, workload_label, write_whole,
-)
+from memsync_results.demands import demand_blocks, judge_demands
+from memsync_results.drawing import GRID, INK, PAPER, Drawing, Files, figure_json, workload_label
+from memsync_results.files import write_whole
 from memsync_results.judgement import Judgement, judge_campaigns
 from memsync_results.judgement_page import control_blocks, judgement_blocks
 from memsync_results.load import Campaign, load_campaign
@@ -101,6 +101,7 @@ def _blocks(
         *standing.blocks(),
         *against,
         *_outcome(campaign, cells, found, headline, policy),
+        *_demands(campaign, cells, standing),
         *_pictures(campaign, drawn),
         *loser_blocks(found),
         *_without_result(cells),
@@ -110,6 +111,10 @@ def _blocks(
         *_definitions(campaign, cells),
         *_asked(campaign),
     ]
+
+
+def _demands(campaign: Campaign, cells: list[Cell], standing: Standing) -> list[Block]:
+    return [] if DAMAGED in standing.words else demand_blocks(judge_demands(campaign, cells))
 
 
 def _asked(campaign: Campaign) -> list[Block]:
