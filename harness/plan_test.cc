@@ -119,7 +119,9 @@ TEST(Plan, NeedsNoMemoryForWhatIsComputed) {
   const auto memory = [](const std::string& keys, const std::string& cell) {
     const Plan plan =
         make_plan(suite_of("{name: huge, does: read, region: 64GiB" + keys + "}", "{use: local}",
-                           "{use: userfaultfd}, {use: tcp_copy}", ", timeout: 1h"),
+                           "{use: userfaultfd}, {use: tcp_copy}, "
+                           "{use: userfaultfd, as: here, with: {backend: local}}",
+                           ", timeout: 1h"),
                   capable_machine());
     return cell_of(plan, cell).memory_bytes >> 30;
   };
@@ -127,6 +129,7 @@ TEST(Plan, NeedsNoMemoryForWhatIsComputed) {
   EXPECT_EQ(memory(", accesses: 64, source: computed", "userfaultfd/huge/local"), 0u);
   EXPECT_EQ(memory(", accesses: 64, source: computed", "tcp_copy/huge/local"), 64u);
   EXPECT_EQ(memory(", source: computed", "userfaultfd/huge/local"), 64u);
+  EXPECT_EQ(memory(", accesses: 64, source: computed", "here/huge/local"), 64u);
 }
 
 TEST(Plan, GivesEachApproachItsOwnOptions) {

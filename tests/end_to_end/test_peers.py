@@ -44,6 +44,7 @@ with socket.create_connection((host, int(port))) as line:
 tell(started, bytes(data), latency_p50_s=1e-4, latency_p99_s=2e-4, faults=3)
 """
 RANDOM = READ.replace("scan", "some").replace("sequential", "random, accesses: 20")
+FRESH = RANDOM.replace("accesses: 20", "accesses: 20, draws: fresh")
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_a_peer_reads_the_raw_stream_over_the_link(write_suite, tmp_path: Path, 
     assert int(row["wire_tx_B"]) > 1000003 and float(row["cpu_dst_s"]) > 0
 
 
-@pytest.mark.parametrize("workload", [READ, RANDOM])
+@pytest.mark.parametrize("workload", [READ, RANDOM, FRESH])
 def test_a_local_peer_follows_the_trace_through_the_file(write_suite, tmp_path: Path, peer, workload: str) -> None:
     row = one_row(write_suite, tmp_path, peer("honest()"), workload)
     assert row["status"] == "ok", row["status_detail"]
@@ -219,8 +220,9 @@ def test_a_huge_region_is_read_in_part_where_nothing_holds_it(write_suite, tmp_p
     assert int(row["peak_rss_dst_B"]) < 1 << 30
 
 
-def test_several_threads_read_their_own_parts(write_suite, tmp_path: Path) -> None:
-    crowd = READ.replace("sequential", "random, accesses: 1001, threads: 8")
+@pytest.mark.parametrize("draws", ["same", "fresh"])
+def test_several_threads_read_their_own_parts(write_suite, tmp_path: Path, draws: str) -> None:
+    crowd = READ.replace("sequential", f"random, accesses: 1001, threads: 8, draws: {draws}")
     suite = write_suite(workloads=crowd, approaches="  - {use: userfaultfd}\n  - {use: sigsegv}\n  - {use: floor}")
     for row in memsync("run", suite, "--out", tmp_path / "out").rows:
         assert row["status"] == "ok" and row["accesses"] == "1001", row["status_detail"]
