@@ -37,6 +37,8 @@ void check_value(const OptionSpec& spec, const std::string& value) {
       parse_duration(value);
     } else if (spec.unit == "count") {
       parse_count(value);
+    } else if (spec.unit == "ratio") {
+      parse_ratio(value);
     }
   } catch (const std::invalid_argument& problem) {
     throw std::invalid_argument(prefix + problem.what());
@@ -81,8 +83,17 @@ uint64_t Options::bytes(std::string_view name) const {
 uint64_t Options::count(std::string_view name) const {
   return parse_count(text(name));
 }
+double Options::ratio(std::string_view name) const {
+  return parse_ratio(text(name));
+}
 Nanoseconds Options::duration(std::string_view name) const {
   return parse_duration(text(name));
+}
+
+const std::string& Options::backend() const {
+  static const std::string kPeer = "peer";
+  const auto found = values_.find(kBackendOption.name);
+  return found == values_.end() ? kPeer : found->second;
 }
 
 std::string Options::canonical() const {

@@ -16,14 +16,22 @@ namespace memsync {
 struct OptionSpec {
   std::string_view name;           // "prefetch"
   std::string_view default_value;  // "window"
-  std::string_view unit;           // "bytes", "duration", "count", or "" for an enumeration
-  std::string_view help;           // one line
-  std::string_view choices = {};   // an enumeration's values, separated by '|': "none|window"
+  std::string_view unit;          // "bytes", "duration", "count", "ratio", or "" for an enumeration
+  std::string_view help;          // one line
+  std::string_view choices = {};  // an enumeration's values, separated by '|': "none|window"
 };
 
 // What every approach takes beside its own options. The harness obeys these, no approach does.
 std::span<const OptionSpec> common_options() noexcept;
 inline constexpr std::string_view kPlantedDelay = "planted_delay";  // duration; "0s": none
+
+// An approach whose destination can read the region's first bytes without its peer declares this
+// one. The harness reads it, too: it then gives SideSetup::open_copy, and says so in the row.
+inline constexpr OptionSpec kBackendOption{
+    "backend", "peer", "",
+    "where the destination finds the bytes: at the source (peer), or here, in memory or a file "
+    "(local) or computed when they are read (pattern)",
+    "peer|local|pattern"};
 
 // Values for an approach's declared options and the common ones, defaults included.
 class Options {
@@ -35,7 +43,11 @@ class Options {
   const std::string& text(std::string_view name) const;  // the name is declared (assert)
   uint64_t bytes(std::string_view name) const;
   uint64_t count(std::string_view name) const;
+  double ratio(std::string_view name) const;
   Nanoseconds duration(std::string_view name) const;
+
+  // "peer" for approaches that do not declare kBackendOption.
+  const std::string& backend() const;
 
   // What was given, sorted: "prefetch=none;window=1MiB". Defaults are not repeated.
   std::string canonical() const;

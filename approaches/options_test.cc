@@ -30,6 +30,13 @@ TEST(Options, IncludeThoseOfEveryApproach) {
   EXPECT_EQ(options.canonical(), "handlers=2;planted_delay=5ms");
 }
 
+TEST(Options, SayPeerOfAnApproachWithoutABackendOption) {
+  constexpr OptionSpec kWith[] = {kBackendOption};
+  EXPECT_EQ(Options(kSpecs, {}).backend(), "peer");
+  EXPECT_EQ(Options(kWith, {}).backend(), "peer");
+  EXPECT_EQ(Options(kWith, {{"backend", "pattern"}}).backend(), "pattern");
+}
+
 std::string refusal(std::map<std::string, std::string> given) {
   try {
     const Options options(kSpecs, std::move(given));

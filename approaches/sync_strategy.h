@@ -96,6 +96,9 @@ class Handover {
   virtual Nanoseconds settle(Deadline deadline) = 0;
 };
 
+// What became of an order of first touches that is kept from run to run.
+enum class TraceUse : uint8_t { recorded, replayed };
+
 // Counters since open; monotone. A field that an approach has no meaning for stays nullopt and
 // becomes an empty cell, never a zero.
 struct Statistics {
@@ -105,6 +108,7 @@ struct Statistics {
   std::optional<uint64_t> chunks_local;       // present on this side now
   std::optional<uint64_t> hash_rounds;        // comparison passes over the region
   std::optional<uint64_t> window_bytes;       // most it ever keeps in flight
+  std::optional<TraceUse> trace;              // recorded: there was none to replay
 };
 
 // One process's end of a session. Destroying it stops its workers, detaches the region and
@@ -137,6 +141,11 @@ struct SideSetup {
   // Where both sides share memory (can.shares_memory): one page beside the region's, zeroed before
   // either side opens, the same memory in both; outlives the sides. Empty otherwise.
   std::span<std::byte> shared_control{};
+  // Destination: the region's first bytes from this host alone, for approaches that can do without
+  // their peer (kBackendOption); called once. Empty otherwise.
+  std::function<std::unique_ptr<Reader>()> open_copy{};
+  // A directory of this cell's and role's own that lives as long as the campaign; empty: none.
+  std::string keep_dir{};
   uint32_t destination_index = 0;     // which of the receivers this is
   std::function<void()> suspend_app;  // returns once this side's app has stopped writing
   std::function<void()> resume_app;   // destination: hand-over done; source: hand-over failed

@@ -127,12 +127,13 @@ uint64_t ZipfRanks::rank(uint64_t key) const {
 }
 
 AccessPattern::AccessPattern(AccessSpec access, uint64_t region_bytes, uint64_t touch_bytes,
-                             uint64_t seed)
+                             uint64_t seed, uint64_t draw)
     : access_(std::move(access)),
       region_bytes_(region_bytes),
       touch_bytes_(touch_bytes),
       slots_(region_bytes / touch_bytes + (region_bytes % touch_bytes != 0)),
       key_(mix64(seed ^ 0x6163636573736573U)),  // "accesses": apart from the content's draws
+      draw_key_(draw == 0 ? key_ : mix64(key_ ^ mix64(draw))),
       shuffle_(slots_, mix64(key_)),
       ranks_(slots_, access_.order == AccessOrder::zipf ? access_.theta : 1) {
   assert(touch_bytes >= 1 && touch_bytes <= region_bytes);
@@ -140,7 +141,7 @@ AccessPattern::AccessPattern(AccessSpec access, uint64_t region_bytes, uint64_t 
 }
 
 uint64_t AccessPattern::draw(uint64_t index) const {
-  return mix64(key_ + index * 0x9e3779b97f4a7c15U);  // splitmix64's sequence, in any order
+  return mix64(draw_key_ + index * 0x9e3779b97f4a7c15U);  // splitmix64's sequence, in any order
 }
 
 ByteRange AccessPattern::from(uint64_t offset) const {

@@ -53,8 +53,11 @@ class ZipfRanks {
 class AccessPattern {
  public:
   // `region_bytes` >= 1 is where accesses fall (a writer's span), `touch_bytes` in [1,
-  // region_bytes]. A trace is in `access` already and isn't empty (assert).
-  AccessPattern(AccessSpec access, uint64_t region_bytes, uint64_t touch_bytes, uint64_t seed);
+  // region_bytes]. A trace is in `access` already and isn't empty (assert). Another `draw` gives
+  // other accesses of the same distribution: zipf's favourites stay, sequential, stride and trace
+  // are the same.
+  AccessPattern(AccessSpec access, uint64_t region_bytes, uint64_t touch_bytes, uint64_t seed,
+                uint64_t draw = 0);
 
   // Never empty, never past the region's end; the touch at the end may be short. Beyond one pass,
   // sequential, stride and trace begin again.
@@ -69,6 +72,7 @@ class AccessPattern {
   const uint64_t touch_bytes_;
   const uint64_t slots_;
   const uint64_t key_;
+  const uint64_t draw_key_;
   const SeededShuffle shuffle_;
   const ZipfRanks ranks_;
 };

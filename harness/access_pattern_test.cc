@@ -97,6 +97,25 @@ TEST(AccessPattern, IsTheSameForTheSameSeedAndOtherForAnother) {
   }
 }
 
+TEST(AccessPattern, OfAnotherDrawHasOtherAccessesAndTheSameFavourites) {
+  for (const AccessSpec& access : {order(AccessOrder::random), zipf(0.99)})
+    EXPECT_NE(first(AccessPattern(access, 1 << 30, 4096, 7, 1), 100),
+              first(AccessPattern(access, 1 << 30, 4096, 7, 2), 100));
+  for (const AccessSpec& access : {order(AccessOrder::sequential), stride(4096), trace({5, 0})})
+    EXPECT_EQ(first(AccessPattern(access, 1 << 20, 4096, 7, 1), 100),
+              first(AccessPattern(access, 1 << 20, 4096, 7, 2), 100));
+  std::map<uint64_t, int> touched_in;  // offset -> in how many draws
+  for (uint64_t draw = 0; draw < 3; ++draw) {
+    std::map<uint64_t, int> counts;
+    const AccessPattern pattern(zipf(1.2), 1 << 24, 4096, 7, draw);
+    for (uint64_t i = 0; i < 4000; ++i) ++counts[pattern.at(i).offset];
+    const auto favourite =
+        std::ranges::max_element(counts, {}, [](auto& entry) { return entry.second; });
+    ++touched_in[favourite->first];
+  }
+  EXPECT_EQ(touched_in.size(), 1u) << "each draw has another favourite";
+}
+
 // Whoever changes these makes results of before and after incomparable.
 TEST(AccessPattern, DrawsTheNumbersItAlwaysDrew) {
   const AccessPattern random(order(AccessOrder::random), 64 << 20, 4096, 1);

@@ -13,7 +13,7 @@
 #include "harness/agent_session.h"
 #include "harness/environment.h"
 #include "harness/exit_codes.h"
-#include "harness/guarded_access.h"
+#include "lib/os/access_faults.h"
 #include "lib/os/awake_cpus.h"
 #include "lib/os/error.h"
 #include "lib/os/process.h"

@@ -45,6 +45,8 @@ nlohmann::json to_json(const Statistics& statistics) {
   add("chunks_prefetched", statistics.chunks_prefetched);
   add("chunks_local", statistics.chunks_local);
   add("window_bytes", statistics.window_bytes);
+  if (statistics.trace)
+    json["trace"] = *statistics.trace == TraceUse::recorded ? "recorded" : "replayed";
   return json;
 }
 
@@ -87,6 +89,7 @@ nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
   if (const std::string problem = geometry_problem(geometry_); !problem.empty())
     throw std::invalid_argument(problem);
   limit_ = from_seconds(request.at("limit_s").get<double>());
+  draw_ = request.value("draw", uint64_t{0});
   strategy_ = find_strategy(request.at("approach").get<std::string>());
   if (strategy_ == nullptr)
     throw std::invalid_argument("this agent has no approach '" +
@@ -101,6 +104,9 @@ nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
   setup_.region = region_id_from(request.at("region_id"));
   setup_.options = options_.get();
   setup_.store = make_store();
+  copy_ = make_copy();
+  if (copy_) setup_.open_copy = [this] { return std::move(copy_); };
+  setup_.keep_dir = request.value("keep_dir", "");
   setup_.network = network_.get();
   setup_.transport = &native_transport();
   setup_.suspend_app = [this] {
@@ -138,6 +144,18 @@ void AgentSession::fill_store(Backend& store) const {
   open_content(workload_, seed_)->read_at(store.mapping(), 0);
 }
 
+// Seeded content stands in memory before t0, so that reading it costs next to nothing; unless it is
+// to be computed.
+std::unique_ptr<Reader> AgentSession::make_copy() const {
+  if (is_source_ || options_->backend() == "peer") return nullptr;
+  auto content = open_content(workload_, seed_);
+  if (options_->backend() == "pattern" || workload_.content.kind == ContentSpec::Kind::file)
+    return content;
+  auto memory = std::make_unique<MemoryBackend>(geometry_.size_bytes);
+  content->read_at(memory->mapping(), 0);
+  return memory;
+}
+
 // The slow-down that a judge of campaigns must find: whatever the approach does, it comes on top.
 void AgentSession::delay_as_planted() const {
   const Nanoseconds delay = options_->duration(kPlantedDelay);
@@ -170,7 +188,7 @@ void AgentSession::throw_access_fault(const AccessFault& fault) const {
 }
 
 nlohmann::json AgentSession::read() {
-  const ReadOutcome outcome = read_region(memory(), workload_, seed_);
+  const ReadOutcome outcome = read_region(memory(), workload_, seed_, draw_);
   const nlohmann::json spent = meter_.reading();
   // The bytes first, then the time: what is read ahead meanwhile must not look faster than the
   // link.

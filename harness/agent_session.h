@@ -52,6 +52,7 @@ class AgentSession {
   void delay_as_planted() const;
   std::unique_ptr<Backend> make_store();
   void fill_store(Backend& store) const;
+  std::unique_ptr<Reader> make_copy() const;
   // Throws what the side parked, if anything; else names the signal.
   [[noreturn]] void throw_access_fault(const AccessFault& fault) const;
   std::span<std::byte> memory() const;
@@ -59,6 +60,7 @@ class AgentSession {
   const int shared_memory_;
   bool is_source_ = false;
   uint64_t seed_ = 0;
+  uint64_t draw_ = 0;
   Workload workload_;
   Geometry geometry_;
   Nanoseconds limit_{};
@@ -68,6 +70,7 @@ class AgentSession {
   std::unique_ptr<Listener> echo_;
   const SyncStrategy* strategy_ = nullptr;
   SideSetup setup_;
+  std::unique_ptr<Reader> copy_;  // until the side takes it
   std::optional<WriterScript> script_;
   ProcessMeter meter_;
   std::optional<Deadline> opened_;  // t0

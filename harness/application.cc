@@ -59,9 +59,10 @@ struct ReadLoop {
 
 }  // namespace
 
-ReadOutcome read_region(std::span<const std::byte> memory, const Workload& workload,
-                        uint64_t seed) {
-  const AccessPattern pattern(workload.access, workload.region_bytes, workload.touch_bytes, seed);
+ReadOutcome read_region(std::span<const std::byte> memory, const Workload& workload, uint64_t seed,
+                        uint64_t draw) {
+  const AccessPattern pattern(workload.access, workload.region_bytes, workload.touch_bytes, seed,
+                              draw);
   ReadOutcome outcome;
   RunningDigest digest;
   const uint64_t count = workload.access_count().value_or(std::numeric_limits<uint64_t>::max());
@@ -74,8 +75,9 @@ ReadOutcome read_region(std::span<const std::byte> memory, const Workload& workl
 }
 
 Digest expected_read_digest(Reader& reference, const Workload& workload, uint64_t seed,
-                            uint64_t accesses) {
-  const AccessPattern pattern(workload.access, workload.region_bytes, workload.touch_bytes, seed);
+                            uint64_t accesses, uint64_t draw) {
+  const AccessPattern pattern(workload.access, workload.region_bytes, workload.touch_bytes, seed,
+                              draw);
   RunningDigest digest;
   std::vector<std::byte> piece;
   for (uint64_t i = 0; i < accesses; ++i) {

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "harness/access_pattern.h"
-#include "harness/guarded_access.h"
+#include "lib/os/access_faults.h"
 #include "harness/suite.h"
 #include "lib/backend/backend.h"
 #include "lib/os/clock.h"
@@ -37,11 +37,12 @@ struct ReadOutcome {
 };
 
 // Reads `memory` as the workload says: its number of accesses, or until its duration has passed.
-// Every byte goes into the digest, so none can be left out.
-ReadOutcome read_region(std::span<const std::byte> memory, const Workload& workload, uint64_t seed);
+// Every byte goes into the digest, so none can be left out. `draw` as of AccessPattern.
+ReadOutcome read_region(std::span<const std::byte> memory, const Workload& workload, uint64_t seed,
+                        uint64_t draw = 0);
 // The digest that read_region() must give after `accesses` accesses of bytes from `reference`.
 Digest expected_read_digest(Reader& reference, const Workload& workload, uint64_t seed,
-                            uint64_t accesses);
+                            uint64_t accesses, uint64_t draw = 0);
 
 // Which host an operation belongs to: each has a number range of its own, so that the destination
 // need not be told where the source stopped.

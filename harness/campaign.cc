@@ -52,6 +52,12 @@ std::string portable_path(const std::string& path) {
   return inside.empty() || inside.starts_with("..") ? path : inside;
 }
 
+// Which draw of its accesses a repetition makes; the same for all series of its round.
+uint64_t draw_of(const Suite& suite, const Workload& workload, const Run& run) {
+  if (!workload.is_drawn_afresh) return 0;
+  return 1 + run.rep + (run.is_warmup ? 0 : suite.warmup);
+}
+
 class Campaign {
  public:
   explicit Campaign(const RunOptions& options) : options_(options) {
@@ -323,6 +329,8 @@ void Campaign::measure(const Run& run, Row& row) {
                               calibration,
                               copy_rate_,
                               was_quiet,
+                              directory_->file("kept/" + cell.cell_id),
+                              draw_of(suite_, suite_.workloads[cell.workload], run),
                               options_.remote ? &*options_.remote : nullptr};
   run_repetition(setup, *expectations_, *interrupt_, row);
 }

@@ -29,8 +29,10 @@ constexpr Column kColumns[] = {
     {"approach", "string", "", "", "the approach (`use` in the suite)"},
     {"series", "string", "", "", "its label (`as` in the suite)"},
     {"attachment", "string", "", "", "how the bytes appear in the application's memory"},
-    {"transport", "string", "", "", "what carries the requests"},
-    {"backend", "string", "", "", "where the source keeps the bytes"},
+    {"transport", "string", "", "", "what carries the requests; empty: nothing crosses the link"},
+    {"backend", "string", "", "",
+     "where the bytes come from: memory (the source's); of the destination's own process "
+     "local-memory, local-file, local-pattern (computed when read)"},
     {"workload", "string", "", "", "name of the workload"},
     {"access_pattern", "string", "", "", "order of the accesses"},
     {"region_B", "integer", "B", "", "size of the region"},
@@ -96,8 +98,9 @@ constexpr Column kColumns[] = {
     {"resume_s", "number", "s", "lower", "-> the destination's first access may return"},
     {"settle_s", "number", "s", "lower", "from then until nothing is left at the source"},
     {"payload_B", "integer", "B", "lower",
-     "region bytes that reached the destination, framing not counted; of a read, until its last "
-     "access (wire bytes go on to the end: what was read ahead for nothing is in them)"},
+     "region bytes that reached the destination's memory, framing not counted; of a read, until "
+     "its "
+     "last access (wire bytes go on to the end: what was read ahead for nothing is in them)"},
     {"window_B", "integer", "B", "", "most the approach keeps in flight"},
     {"wire_tx_B", "integer", "B", "lower",
      "IP bytes that the source sent, as packets of at most one MTU"},
@@ -106,8 +109,8 @@ constexpr Column kColumns[] = {
     {"amplification_ratio", "number", "ratio", "lower",
      "wire bytes of both directions by checked bytes"},
     {"limit_Bps", "number", "B/s", "",
-     "the least of measured rate, window by median round trip, copy rate; empty for floor, update "
-     "and hand-over"},
+     "the least of measured rate, window by median round trip, copy rate; empty for update and "
+     "hand-over, and where nothing crosses the link (floor, a backend of the destination's own)"},
     {"limit_by", "string", "", "", "which of them: rate, window, copy"},
     {"efficiency_ratio", "number", "ratio", "higher", "payload by the time it took, by limit"},
     {"cpu_src_s", "number", "s", "lower",
@@ -145,6 +148,9 @@ constexpr Column kColumns[] = {
     {"tool_version", "string", "", "", "version of memsync"},
     {"faults", "integer", "", "lower",
      "page faults or requests that the approach served at the destination"},
+    {"trace", "string", "", "",
+     "recorded: the approach noted the order of first touches for later repetitions of this cell; "
+     "replayed: it followed one; empty: neither"},
     {"overhead_s", "number", "s", "",
      "what the repetition took beyond duration_s: processes, namespaces, content, checks"},
 };

@@ -58,7 +58,9 @@ const Cell* cheapest_cell(const Suite& suite, const Plan& plan, const StrategyDi
   for (const Cell& cell : plan.cells) {
     if (cell.status != CellStatus::planned || suite.workloads[cell.workload].does != does) continue;
     if (relations[cell.approach].role != SeriesRole::none) continue;
-    if (shares_memory(suite.approaches[cell.approach].use, known)) continue;
+    const ApproachSpec& approach = suite.approaches[cell.approach];
+    const SyncStrategy& strategy = *known.find(approach.use);
+    if (!uses_link(strategy, Options(strategy.info().options, approach.with))) continue;
     if (best == nullptr || costs(cell) < costs(*best)) best = &cell;
   }
   return best;

@@ -92,6 +92,14 @@ TEST(Controls, DoWithoutALinkThatBoundsAndWithoutAHandOver) {
   EXPECT_THAT(added_cells(suite_of(kScan, "{use: lan}", "{use: floor}")), IsEmpty());
 }
 
+TEST(Controls, AreOfCellsWhoseBytesCrossTheLink) {
+  const Suite suite =
+      suite_of(kScan, "{use: lan}",
+               "{use: userfaultfd, with: {backend: local}}, {use: tcp_copy}, {use: floor}");
+  EXPECT_THAT(added_cells(suite),
+              ElementsAre("tcp_copy-twin/scan/lan", "tcp_copy-planted/scan/lan"));
+}
+
 TEST(Controls, AreOfCellsThatRunAndOutsideOfTheFilter) {
   const Suite suite = suite_of(kScan, "{use: lan}, {use: wan}", "{use: tcp_copy}, {use: floor}",
                                ", exclude: [{approach: tcp_copy, link: lan, because: x}]");

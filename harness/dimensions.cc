@@ -12,6 +12,13 @@ std::string cpu_name(const std::optional<unsigned>& cpu) {
   return cpu ? std::to_string(*cpu) : "any";
 }
 
+// The source keeps the bytes in memory; `local-` are readers in the destination's process.
+std::string backend_name(const Options& options, const Workload& workload) {
+  if (options.backend() == "peer") return "memory";
+  if (options.backend() == "pattern") return "local-pattern";
+  return workload.content.kind == ContentSpec::Kind::file ? "local-file" : "local-memory";
+}
+
 }  // namespace
 
 Row dimensions_of(const Suite& suite, const Cell& cell, const CampaignFacts& facts) {
@@ -19,7 +26,7 @@ Row dimensions_of(const Suite& suite, const Cell& cell, const CampaignFacts& fac
   const ApproachSpec& approach = suite.approaches[cell.approach];
   const LinkSpec& link = suite.links[cell.link];
   const SyncStrategy* strategy = find_strategy(approach.use);
-  const bool shares = strategy->info().can.shares_memory;
+  const Options options(strategy->info().options, approach.with);
   Row row;
   row.set("schema_version", kSchemaVersion);
   row.set("campaign_id", facts.campaign_id);
@@ -29,8 +36,8 @@ Row dimensions_of(const Suite& suite, const Cell& cell, const CampaignFacts& fac
   row.set("approach", approach.use);
   row.set("series", approach.as);
   row.set("attachment", std::string(strategy->info().attachment));
-  if (!shares) row.set("transport", std::string(strategy->info().transport));
-  row.set("backend", "memory");
+  if (uses_link(*strategy, options)) row.set("transport", std::string(strategy->info().transport));
+  row.set("backend", backend_name(options, workload));
   row.set("workload", workload.name);
   row.set("access_pattern", workload.does == WorkloadKind::read ? workload.access.text
                             : workload.writer                   ? workload.writer->access.text
@@ -45,7 +52,7 @@ Row dimensions_of(const Suite& suite, const Cell& cell, const CampaignFacts& fac
   row.set("receivers", workload.receivers);
   row.set("dirty_ratio", workload.dirty_ratio);
   if (workload.writer) row.set("write_rate_Bps", workload.writer->bytes_per_second);
-  row.set("options", Options(strategy->info().options, approach.with).canonical());
+  row.set("options", options.canonical());
   row.set("link", link.name);
   row.set("link_engine", facts.engine);
   if (link.shape.bits_per_second)

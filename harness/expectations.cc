@@ -17,8 +17,8 @@ Digest Expectations::content(size_t workload) {
   return contents_[workload] = digest_of(initial(workload));
 }
 
-Digest Expectations::read(size_t workload, uint64_t accesses) {
-  const auto known = reads_.find({workload, accesses});
+Digest Expectations::read(size_t workload, uint64_t accesses, uint64_t draw) {
+  const auto known = reads_.find({workload, accesses, draw});
   if (known != reads_.end()) return known->second;
   if (region_of_ != workload) {
     // In memory, since a read for a time may make many passes over it.
@@ -26,8 +26,8 @@ Digest Expectations::read(size_t workload, uint64_t accesses) {
     open_content(suite_.workloads[workload], suite_.seed)->read_at(region_->mapping(), 0);
     region_of_ = workload;
   }
-  return reads_[{workload, accesses}] =
-             expected_read_digest(*region_, suite_.workloads[workload], suite_.seed, accesses);
+  return reads_[{workload, accesses, draw}] = expected_read_digest(
+             *region_, suite_.workloads[workload], suite_.seed, accesses, draw);
 }
 
 Digest Expectations::after_round(size_t workload, uint64_t round) {

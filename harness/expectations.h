@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -22,8 +23,8 @@ class Expectations {
 
   // Of the region at the start.
   Digest content(size_t workload);
-  // Of all bytes in the order of the first `accesses` accesses.
-  Digest read(size_t workload, uint64_t accesses);
+  // Of all bytes in the order of the first `accesses` accesses of that draw.
+  Digest read(size_t workload, uint64_t accesses, uint64_t draw);
   // Of the region after rounds 0 .. round of its changes.
   Digest after_round(size_t workload, uint64_t round);
   // Of the region after `operations` operations of the writer at the source.
@@ -37,7 +38,7 @@ class Expectations {
   std::optional<size_t> region_of_;  // the workload whose initial region is kept
   std::unique_ptr<MemoryBackend> region_;
   std::map<size_t, Digest> contents_;
-  std::map<std::pair<size_t, uint64_t>, Digest> reads_;
+  std::map<std::tuple<size_t, uint64_t, uint64_t>, Digest> reads_;
   std::map<std::pair<size_t, uint64_t>, Digest> rounds_;
 };
 

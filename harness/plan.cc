@@ -92,6 +92,17 @@ std::string capability_problem(const StrategyInfo& info, const Workload& workloa
   return "";
 }
 
+std::string backend_problem(const Options& options, const Workload& workload) {
+  const std::string given = "backend=" + options.backend();
+  if (options.backend() != "peer" && workload.does != WorkloadKind::read)
+    return given +
+           " reads at the destination what the region held at first: nothing is handed over or "
+           "updated; take backend=peer";
+  if (options.backend() == "pattern" && workload.content.kind == ContentSpec::Kind::file)
+    return given + " computes seeded content, which a file's bytes are not; take backend=local";
+  return "";
+}
+
 std::string placement_problem(const Placement& placement, unsigned cpu_count) {
   for (const auto& cpu : {placement.source, placement.destination, placement.link})
     if (cpu && *cpu >= cpu_count)
@@ -145,7 +156,7 @@ class Planner {
   void decide(Cell& cell) const {
     const Approach& approach = approaches_[cell.approach];
     const Workload& workload = suite_.workloads[cell.workload];
-    cell.memory_bytes = estimate_memory(approach.strategy, workload);
+    cell.memory_bytes = estimate_memory(approach.strategy, approach.options, workload);
     if (const Exclusion* exclusion = find_exclusion(suite_, cell)) {
       cell.status = CellStatus::excluded;
       cell.reason = exclusion->because;
@@ -172,6 +183,7 @@ class Planner {
   std::string why_unsupported(const Approach& approach, const Cell& cell) const {
     std::string reason =
         capability_problem(approach.strategy.info(), suite_.workloads[cell.workload]);
+    if (reason.empty()) reason = backend_problem(approach.options, suite_.workloads[cell.workload]);
     if (reason.empty()) reason = approach.unmet;
     if (reason.empty()) reason = link_problem(suite_.links[cell.link], engine_, machine_);
     if (reason.empty()) reason = placement_problem(suite_.placement, machine_.cpu_count);

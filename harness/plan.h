@@ -70,14 +70,20 @@ class CellFilter {
 // the suite's timeout (lower `accesses`), or when nothing is left to plan, or too much.
 Plan make_plan(const Suite& suite, const Machine& machine, const std::string& filter = "");
 
+// Whether the region's bytes cross the link: not where both sides share one memory, nor where the
+// destination reads them from its own host.
+bool uses_link(const SyncStrategy& strategy, const Options& options);
+
 // What an estimate allows for processes, namespaces and checks; the rest is the measured work.
 inline constexpr double kRepetitionFixedSeconds = 0.4;
 // A lower bound of a repetition's time from the physics of its link, for the timeout and the time
 // left; how it is made is said in plan_estimate.cc.
 double estimate_seconds(const SyncStrategy& strategy, const Options& options,
                         const Workload& workload, const LinkShape& link);
-// Both hosts' regions and, where a writer changes them, the copy they are checked against.
-uint64_t estimate_memory(const SyncStrategy& strategy, const Workload& workload);
+// Both hosts' regions and, where a writer changes them, the copy they are checked against; one more
+// where the destination reads from a copy in memory.
+uint64_t estimate_memory(const SyncStrategy& strategy, const Options& options,
+                         const Workload& workload);
 
 // One repetition of one cell.
 struct Run {

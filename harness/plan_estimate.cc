@@ -103,10 +103,14 @@ double update_seconds(const Workload& workload, const LinkShape& link) {
 
 }  // namespace
 
+bool uses_link(const SyncStrategy& strategy, const Options& options) {
+  return !strategy.info().can.shares_memory && options.backend() == "peer";
+}
+
 double estimate_seconds(const SyncStrategy& strategy, const Options& options,
                         const Workload& workload, const LinkShape& link) {
   LinkShape crossed = link;
-  if (strategy.info().can.shares_memory) crossed = {};  // nothing crosses
+  if (!uses_link(strategy, options)) crossed = {};  // nothing crosses
   const double fixed =
       kRepetitionFixedSeconds + 3 * seconds(crossed.rtt) + seconds(options.duration(kPlantedDelay));
   switch (workload.does) {
@@ -121,12 +125,14 @@ double estimate_seconds(const SyncStrategy& strategy, const Options& options,
   return fixed;
 }
 
-uint64_t estimate_memory(const SyncStrategy& strategy, const Workload& workload) {
+uint64_t estimate_memory(const SyncStrategy& strategy, const Options& options,
+                         const Workload& workload) {
   const uint64_t hosts = 1 + workload.receivers;
   const uint64_t regions = strategy.info().can.shares_memory ? 1 : hosts;
   const uint64_t checked = workload.does == WorkloadKind::read ? 0 : 1;
   // Regions are at most 2^60 B and hosts at most 1001, so the product needs its bound.
-  const uint64_t copies = regions + checked;
+  const uint64_t local = options.backend() == "local" ? 1 : 0;
+  const uint64_t copies = regions + checked + local;
   if (workload.region_bytes > (uint64_t{1} << 62) / copies) return uint64_t{1} << 62;
   return workload.region_bytes * copies + hosts * kAgentBytes;
 }

@@ -49,6 +49,36 @@ TEST(Plan, SaysWhatAnApproachCannotDo) {
   EXPECT_EQ(cell_of(plan, "floor/push/local").status, CellStatus::planned);
 }
 
+TEST(Plan, SaysWhatABackendOfTheDestinationsOwnCannotDo) {
+  const Suite suite = suite_of(std::string(kScan) + ", " + kMove, "{use: wan}",
+                               "{use: userfaultfd, as: local, with: {backend: local}}, "
+                               "{use: userfaultfd, as: computed, with: {backend: pattern}}");
+  const Plan plan = make_plan(suite, capable_machine());
+  EXPECT_EQ(cell_of(plan, "local/scan/wan").status, CellStatus::planned);
+  EXPECT_THAT(cell_of(plan, "local/move/wan").reason, StartsWith("backend=local reads at"));
+  EXPECT_THAT(cell_of(plan, "computed/move/wan").reason, HasSubstr("take backend=peer"));
+  Suite of_a_file = suite;
+  for (Workload& workload : of_a_file.workloads) workload.content.kind = ContentSpec::Kind::file;
+  const Plan file = make_plan(of_a_file, capable_machine());
+  EXPECT_EQ(cell_of(file, "local/scan/wan").status, CellStatus::planned);
+  EXPECT_THAT(cell_of(file, "computed/scan/wan").reason, HasSubstr("take backend=local"));
+}
+
+TEST(Plan, ChargesABackendOfTheDestinationsOwnNoLinkButItsMemory) {
+  const Plan plan = make_plan(
+      suite_of(kScan, "{use: wan}",
+               "{use: userfaultfd, as: peer, with: {prefetch: none, unit: 4KiB}}, "
+               "{use: userfaultfd, as: local, with: {prefetch: none, unit: 4KiB, backend: local}}, "
+               "{use: userfaultfd, as: computed, with: {backend: pattern}}"),
+      capable_machine());
+  const Cell& peer = cell_of(plan, "peer/scan/wan");
+  const Cell& local = cell_of(plan, "local/scan/wan");
+  EXPECT_GT(peer.estimated_s, 256 * 0.05) << "256 pages, one round trip each";
+  EXPECT_LT(local.estimated_s, 0.5);
+  EXPECT_EQ(local.memory_bytes, peer.memory_bytes + (1 << 20));
+  EXPECT_EQ(cell_of(plan, "computed/scan/wan").memory_bytes, peer.memory_bytes);
+}
+
 TEST(Plan, SaysWhatTheMachineLacks) {
   Machine machine = capable_machine();
   machine.unmet = [](const SyncStrategy& strategy, const Options&) -> std::vector<std::string> {

@@ -1,11 +1,11 @@
 #include "harness/repetition.h"
 
-#include <filesystem>
 #include <memory>
 
 #include "approaches/registry.h"
 #include "harness/environment.h"
 #include "harness/noise.h"
+#include "harness/repetition_folders.h"
 #include "harness/samples.h"
 #include "harness/workload_wire.h"
 #include "lib/os/mapping.h"
@@ -111,12 +111,15 @@ class Repetition {
                     {"options", approach_.with},
                     {"workload", to_json(workload_)},
                     {"seed", setup_.suite.seed},
+                    {"draw", setup_.draw},
                     {"region_id", to_hex(digest_of(std::as_bytes(std::span(setup_.run_id))))},
                     {"limit_s", seconds(setup_.suite.timeout + kAgentGrace)},
                     {"addresses", addresses()}};
     request["role"] = "source";
+    request["keep_dir"] = make_keep_folder(setup_, "source");
     source_->send(request);
     request["role"] = "destination";
+    request["keep_dir"] = make_keep_folder(setup_, "destination0");
     destination_->send(request);
     receive(*source_);
     receive(*destination_);
@@ -135,7 +138,7 @@ class Repetition {
   void read() {
     const Json result = call(*destination_, {{"do", "read"}});
     const uint64_t accesses = result.at("accesses");
-    expect(result.at("digest"), expectations_.read(setup_.cell.workload, accesses),
+    expect(result.at("digest"), expectations_.read(setup_.cell.workload, accesses, setup_.draw),
            "the bytes of " + std::to_string(accesses) + " accesses");
     const double elapsed = result.value("elapsed_s", 0.0);
     const uint64_t checked = result.at("checked_B");
@@ -235,6 +238,7 @@ class Repetition {
     copy(source.at("spent"), "peak_rss_B", row_, "peak_rss_src_B");
     if (link_) set_wire();
     set_limit(moved);
+    set_trace(moved);
   }
 
   void set_wire() {
@@ -251,7 +255,8 @@ class Repetition {
   // What no implementation can exceed, and the judgement that this one did not.
   void set_limit(const Json& moved) {
     const SyncStrategy* strategy = find_strategy(approach_.use);
-    if (workload_.does != WorkloadKind::read || strategy->info().can.shares_memory) return;
+    const Options options(strategy->info().options, approach_.with);
+    if (workload_.does != WorkloadKind::read || !uses_link(*strategy, options)) return;
     double limit = setup_.copy_rate;
     double judged =
         limit;  // by the shortest round trip seen, not the median, so as never to be unjust
@@ -279,6 +284,17 @@ class Repetition {
       throw RepetitionFailure("invalid", "moved " + std::to_string(static_cast<uint64_t>(rate)) +
                                              " B/s where " + by + " allows " +
                                              std::to_string(static_cast<uint64_t>(judged)));
+  }
+
+  // A series that replays accesses had nothing to replay: that is no repetition of it.
+  void set_trace(const Json& moved) {
+    if (!moved.contains("trace")) return;
+    const std::string trace = moved["trace"];
+    row_.set("trace", trace);
+    if (trace == "recorded" && row_.get("is_warmup") != "1")
+      throw RepetitionFailure("invalid",
+                              "no trace was there to replay, so this repetition recorded one; let "
+                              "a warm-up do that (warmup: 1)");
   }
 
   void set_latencies(const Json& latency) {
@@ -388,18 +404,6 @@ void clear_measures(Row& row) {
     row.clear(column);
 }
 
-void remove_empty_logs(const RepetitionSetup& setup, Row& row) {
-  namespace fs = std::filesystem;
-  for (const char* name : {"source", "destination0"}) {
-    const std::string log = setup.log_folder + "/" + setup.run_id + "." + name + ".log";
-    std::error_code ignored;
-    if (fs::file_size(log, ignored) == 0)
-      fs::remove(log, ignored);
-    else if (!ignored)
-      row.set("log_path", "logs/" + setup.run_id + "." + name + ".log");
-  }
-}
-
 }  // namespace
 
 void run_repetition(const RepetitionSetup& setup, Expectations& expectations,
@@ -411,7 +415,7 @@ void run_repetition(const RepetitionSetup& setup, Expectations& expectations,
   // Worked out now, so that an approach that reads ahead doesn't go on while the answer waits for
   // it.
   if (const auto accesses = setup.suite.workloads[workload].access_count())
-    expectations.read(workload, *accesses);
+    expectations.read(workload, *accesses, setup.draw);
   try {
     if (setup.calibration != nullptr && !setup.calibration->ok())
       throw RepetitionFailure("invalid",
@@ -436,7 +440,7 @@ void run_repetition(const RepetitionSetup& setup, Expectations& expectations,
     row.set("overhead_s", elapsed - std::stod(row.get("duration_s")));
   set_noise(machine, read_machine(), setup.was_quiet,
             setup.remote == nullptr ? Hosts::here : Hosts::elsewhere, row);
-  remove_empty_logs(setup, row);
+  remove_empty_files(setup, row);
 }
 
 }  // namespace memsync

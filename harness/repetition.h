@@ -41,6 +41,8 @@ struct RepetitionSetup {
   const Calibration* calibration;  // of this link and block; null: external
   double copy_rate = 0;            // bytes per second
   bool was_quiet = true;           // nobody else used the machine when this began
+  std::string keep_folder;  // of this cell, for what its sides keep from repetition to repetition
+  uint64_t draw = 0;        // of the accesses
   const RemoteAgents* remote = nullptr;
 };
 

@@ -73,6 +73,7 @@ struct Workload {
   uint64_t touch_bytes = 0;                   // per access of a reader, per operation of a writer
   std::optional<uint64_t> accesses{};         // read; empty with `for_duration` too: access_count()
   std::optional<Nanoseconds> for_duration{};  // read
+  bool is_drawn_afresh = false;               // read: other accesses in each repetition
   std::optional<double> dirty_ratio{};        // update: share of chunks per round; or else `writer`
   std::optional<WriterSpec> writer{};         // update, handover
   uint64_t rounds = 1;                        // update

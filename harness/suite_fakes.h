@@ -30,9 +30,13 @@ class DescribedStrategy : public SyncStrategy {
 // userfaultfd, tcp_copy, floor and mmap_push, as far as a plan asks about them.
 inline StrategyDirectory described_strategies() {
   static constexpr OptionSpec kPullOptions[] = {
-      {"prefetch", "window", "", "what is fetched before it is asked for", "none|window"},
+      {"prefetch", "window", "", "what is fetched before it is asked for",
+       "none|around|window|trend|trace|priority"},
+      {"first", "", "", "what priority fetches"},
+      {"background", "off", "", "whether all is fetched", "off|on"},
       {"unit", "64KiB", "bytes", "bytes per demand request"},
       {"window", "0B", "bytes", "most that is in flight"},
+      kBackendOption,
   };
   constexpr Capabilities kPull{.source_before = Access::read_write,
                                .destination_before = Access::read,

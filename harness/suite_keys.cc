@@ -52,6 +52,10 @@ constexpr KeySpec kWorkloadKeys[] = {
      "random"},
     {"access", ValueKind::access, "order of a reader's accesses", "sequential", kOptional, "", "",
      "", kRead},
+    {"draws", ValueKind::choice,
+     "same: each repetition makes the same accesses; fresh: random and zipf draw others each time, "
+     "of the same distribution",
+     "same", kOptional, "", "", "same|fresh", kRead},
     {"touch", ValueKind::bytes,
      "bytes per access of a reader or operation of a writer; default: 4KiB, or a smaller region "
      "whole",

@@ -116,7 +116,7 @@ TEST(SuiteRefusal, NamesTheKeyOfAWorkload) {
       {"{}", "s.yaml:3:3: key 'name' is missing: label of the workload, unique"},
       {"word",
        "s.yaml:3:3: each of `workloads` is a map with keys of: name, does, region, chunk, content, "
-       "access, touch, "
+       "access, draws, touch, "
        "accesses, for, dirty, writer, rounds, receivers, after"},
       {"{name: w, does: raed, region: 1B}",
        "s.yaml:3:19: `does`: 'raed' is none of read update handover (did you mean 'read'?)"},
@@ -227,6 +227,10 @@ TEST(SuiteRefusal, NamesTheKeyOfAWorkload) {
        "s.yaml:3:47: `access`: a stride of 1024 B leaves the 1024 B there are"},
       {"{name: w, does: read, region: 1KiB, access: trace:/nowhere/t}",
        "s.yaml:3:47: `access`: /nowhere/t: No such file or directory"},
+      {"{name: w, does: read, region: 1KiB, draws: fresh}",
+       "s.yaml:3:46: `draws`: `fresh`, and sequential accesses are not drawn"},
+      {"{name: w, does: read, region: 1KiB, access: random, draws: afresh}",
+       "s.yaml:3:62: `draws`: 'afresh' is none of same fresh (did you mean 'fresh'?)"},
       {"{name: w, does: read, region: 1KiB, access: random:4}",
        "s.yaml:3:47: `access`: 'random:4' is no order of accesses: sequential, random, zipf:THETA, "
        "stride:BYTES or "
@@ -284,7 +288,8 @@ TEST(SuiteRefusal, NamesTheApproachAndItsOption) {
       {"{use: userfaultfd, with: {prefech: none}}",
        "s.yaml:3:29: userfaultfd: there is no option 'prefech' (did you mean 'prefetch'?)"},
       {"{use: userfaultfd, with: {prefetch: some}}",
-       "s.yaml:3:29: userfaultfd: option 'prefetch': 'some' is none of none|window"},
+       "s.yaml:3:29: userfaultfd: option 'prefetch': 'some' is none of "
+       "none|around|window|trend|trace|priority"},
       {"{use: userfaultfd, with: {unit: 64}}",
        "s.yaml:3:29: userfaultfd: option 'unit': '64' is no size: write a number and one of B kB "
        "MB GB TB KiB MiB "

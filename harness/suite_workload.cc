@@ -102,6 +102,14 @@ AccessSpec read_access(const SuiteSource& source, const Fields& fields, std::str
   return access;
 }
 
+void read_draws(const Fields& fields, Workload& workload) {
+  workload.is_drawn_afresh = fields.text("draws") == "fresh";
+  const AccessOrder order = workload.access.order;
+  if (workload.is_drawn_afresh && order != AccessOrder::random && order != AccessOrder::zipf)
+    fields.refuse("draws", "`fresh`, and " + workload.access.text + " accesses are not drawn");
+  if (workload.is_drawn_afresh) workload.access.text += " fresh";  // another work than the same
+}
+
 WriterSpec read_writer(const SuiteSource& source, const SuiteNode& node, uint64_t region) {
   const Fields fields(source.file, node, key_table("writer"));
   WriterSpec writer;
@@ -177,6 +185,7 @@ Workload parse_workload(const SuiteSource& source, const SuiteNode& node) {
     workload.access = read_access(source, fields, "access", workload.region_bytes);
     if (fields.has("accesses")) workload.accesses = fields.count("accesses");
     if (fields.has("for")) workload.for_duration = fields.duration("for");
+    read_draws(fields, workload);
   } else {
     read_changes(source, fields, workload);
   }

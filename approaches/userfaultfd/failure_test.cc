@@ -4,6 +4,7 @@
 #include <latch>
 #include <thread>
 
+#include "approaches/userfaultfd/own_memory.h"
 #include "approaches/userfaultfd/pager.h"
 #include "approaches/userfaultfd/scripted_source.h"
 #include "approaches/userfaultfd/touch.h"
@@ -22,14 +23,18 @@ std::byte expected_at(uint64_t offset) {
   return value;
 }
 
-// Each with the kernel's own poison and with what older kernels get.
-class Failing : public testing::TestWithParam<Userfault::Poisoning> {
+// Each with the kernel's own poison and with what older kernels get, with a thread that handles the
+// faults and in the touching thread.
+class Failing : public testing::TestWithParam<std::tuple<Userfault::Poisoning, Handler>> {
  protected:
   void open(uint64_t size, Settings settings) {
     reader_ = std::make_unique<PatternReader>(ContentKind::random, kSeed, size);
     source_ = std::make_unique<ScriptedSource>(*reader_);
     mapping_ = Mapping::anonymous(size);
-    memory_ = std::make_unique<RegionMemory>(mapping_.bytes(), GetParam());
+    settings.handler = std::get<Handler>(GetParam());
+    Userfault::Wishes wishes = memory_wishes(settings);
+    wishes.poisoning = std::get<Userfault::Poisoning>(GetParam());
+    memory_ = std::make_unique<OwnMemory>(mapping_.bytes(), wishes);
     pager_ = std::make_unique<Pager>(*memory_, Geometry{.size_bytes = size, .chunk_bytes = 4096},
                                      settings, *source_);
   }
@@ -38,7 +43,7 @@ class Failing : public testing::TestWithParam<Userfault::Poisoning> {
     source_.reset();
   }
   std::optional<std::byte> touch(uint64_t offset) {
-    return SurviveBusErrors::touch(&mapping_.bytes()[offset]);
+    return userfaultfd::touch(&mapping_.bytes()[offset]);
   }
   std::string failure() const {
     try {
@@ -49,21 +54,25 @@ class Failing : public testing::TestWithParam<Userfault::Poisoning> {
     return "";
   }
 
-  const SurviveBusErrors survive_;
   std::unique_ptr<PatternReader> reader_;
   std::unique_ptr<ScriptedSource> source_;
   Mapping mapping_;
-  std::unique_ptr<RegionMemory> memory_;
+  std::unique_ptr<OwnMemory> memory_;
   std::unique_ptr<Pager> pager_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Poison, Failing,
-                         testing::Values(Userfault::Poisoning::if_offered,
-                                         Userfault::Poisoning::by_mapping),
-                         [](const auto& test) {
-                           return test.param == Userfault::Poisoning::if_offered ? "of_the_kernel"
-                                                                                 : "by_mapping";
-                         });
+std::string name_of_case(const testing::TestParamInfo<Failing::ParamType>& test) {
+  const auto [poisoning, handler] = test.param;
+  return std::string(poisoning == Userfault::Poisoning::if_offered ? "poison_of_the_kernel"
+                                                                   : "poison_by_mapping") +
+         (handler == Handler::sigbus ? "_in_the_touching_thread" : "_by_a_thread");
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, Failing,
+                         testing::Combine(testing::Values(Userfault::Poisoning::if_offered,
+                                                          Userfault::Poisoning::by_mapping),
+                                          testing::Values(Handler::poll, Handler::sigbus)),
+                         name_of_case);
 
 // Defect xU3: an error of the source left the faulting thread asleep for ever.
 TEST_P(Failing, SourceEndsInSigbusForThatPageAloneAndANamedError) {
@@ -124,7 +133,7 @@ TEST_P(Failing, WhileEverythingIsPulledCountsTheLostBytes) {
   open(2 * kMiB + 100, {});
   source_->fail_at(kMiB, std::errc::io_error);
   source_->fail_at(2 * kMiB + 50, std::errc::io_error);
-  pager_->pull_everything(after(20s), {});
+  pager_->pull(1, after(20s), {});
   EXPECT_EQ(pager_->lost(), (std::vector<ByteRange>{{kMiB, 4096}, {2 * kMiB, 100}}));
   EXPECT_EQ(touch(kMiB), std::nullopt);
   EXPECT_EQ(touch(2 * kMiB + 99), std::nullopt);
@@ -138,8 +147,9 @@ TEST_P(Failing, IsToldBeforeTheRegionIsTakenOver) {
   source_->fail_at(0, std::errc::io_error);
   EXPECT_EQ(touch(0), std::nullopt);
   pager_->hold();
-  EXPECT_THROW(pager_->go_on(Pager::Pages::drop), std::system_error);
-  pager_->go_on(Pager::Pages::keep);
+  constexpr ByteRange kAll[] = {{0, kMiB}};
+  EXPECT_THROW(pager_->go_on_without(kAll), std::system_error);
+  pager_->go_on();
   EXPECT_EQ(touch(8192), expected_at(8192));
 }
 
@@ -150,7 +160,8 @@ TEST_P(Failing, WhileTheOwnerChangesIsAskedAgainAfterwards) {
   std::jthread thread([this] { EXPECT_EQ(touch(0), expected_at(0)); });
   while (*pager_->statistics().faults == 0) std::this_thread::yield();
   source_->let_go();
-  pager_->go_on(Pager::Pages::drop);
+  constexpr ByteRange kAll[] = {{0, kMiB}};
+  pager_->go_on_without(kAll);
 }
 
 TEST_P(Failing, IsWhatTheDestructorMakesOfThreadsThatStillWait) {
@@ -169,7 +180,7 @@ TEST(Userfault, OfAForkedChildIsNoRegionAtAll) {
   PatternReader reader(ContentKind::random, kSeed, kMiB);
   ScriptedSource source(reader);
   const Mapping mapping = Mapping::anonymous(kMiB);
-  const RegionMemory memory(mapping.bytes());
+  const OwnMemory memory(mapping.bytes());
   const auto touch_in_child = [&] {
     ::signal(SIGSEGV, SIG_DFL);  // a sanitizer's handler would exit instead
     static_cast<void>(*const_cast<volatile std::byte*>(mapping.bytes().data()));

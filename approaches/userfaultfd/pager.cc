@@ -1,8 +1,6 @@
 #include "approaches/userfaultfd/pager.h"
 
 #include <algorithm>
-#include <array>
-#include <poll.h>
 
 #include "lib/os/error.h"
 
@@ -11,9 +9,7 @@ namespace memsync::userfaultfd {
 namespace {
 // One answer on the wire should not keep a demand waiting for long.
 constexpr uint64_t kBackgroundBytes = 64 << 10;
-// A run starts with this much: little enough to be wasted, enough to see whether it pays.
 constexpr Nanoseconds kPauseMax = std::chrono::milliseconds(200);
-constexpr uint64_t kFirstRunBytes = 256 << 10;
 
 uint64_t units_in(const Geometry& geometry, const Settings& settings) {
   return (geometry.size_bytes - 1) / settings.unit_bytes + 1;
@@ -21,16 +17,23 @@ uint64_t units_in(const Geometry& geometry, const Settings& settings) {
 }  // namespace
 
 Pager::Pager(RegionMemory& memory, const Geometry& geometry, const Settings& settings,
-             RegionService& source)
+             RegionService& source, Guidance guidance)
     : memory_(memory),
       geometry_(geometry),
       settings_(settings),
       source_(source),
       background_bytes_(std::max(settings.unit_bytes, kBackgroundBytes)),
+      at_hand_(!source.borrow({0, geometry.size_bytes}).empty()),
       units_(units_in(geometry, settings), State::missing),
       unresolved_(units_.size()),
-      read_ahead_(units_.size(), std::max<uint64_t>(kFirstRunBytes / settings.unit_bytes, 2)),
-      handler_([this](std::stop_token stop) { handle_faults(stop); }) {}
+      prefetcher_(make_prefetcher(settings, units_.size(), std::move(guidance))) {
+  if (settings.handler == Handler::sigbus)
+    repaired_.emplace(memory.memory(), static_cast<FaultRepair&>(*this));
+  // One is enough where faults are signals: what is left to take are the kernel's other reports.
+  const unsigned count = settings.handler == Handler::sigbus ? 1 : settings.handlers;
+  for (unsigned i = 0; i < count; ++i)
+    handlers_.emplace_back([this](std::stop_token stop) { handle_faults(stop); });
+}
 
 Pager::~Pager() {
   stop();
@@ -41,10 +44,12 @@ void Pager::stop() noexcept {
     MutexLock lock(mutex_);
     if (stopped_) return;
     stopped_ = true;
+    landed_.notify_all();
   }
-  handler_.request_stop();
+  for (std::jthread& handler : handlers_) handler.request_stop();
   signal_event(wake_up_);
-  if (handler_.joinable()) handler_.join();
+  handlers_.clear();
+  repaired_.reset();  // returns once no thread is in repair(), where it may use the source
   MutexLock placing(placing_);
   bool whole = false;
   {
@@ -60,33 +65,6 @@ ByteRange Pager::range_of(UnitIndex first, UnitIndex count) const {
 }
 
 // --- faults ------------------------------------------------------------------------------------
-
-void Pager::handle_faults(std::stop_token stop) {
-  try {
-    std::array<pollfd, 2> waits{
-        {{memory_.descriptor().get(), POLLIN, 0}, {wake_up_.get(), POLLIN, 0}}};
-    while (!stop.stop_requested()) {
-      if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR)
-        throw_errno("waiting for page faults");
-      std::array<uint64_t, 32> offsets;
-      // Until none is left: under load the next faults are there before poll(2) would say so.
-      while (const size_t count = memory_.take_faults(offsets)) {
-        Plan plan;
-        {
-          MutexLock lock(mutex_);
-          const auto now = Clock::now();
-          for (const uint64_t offset : std::span(offsets).first(count))
-            note_fault(offset, now, plan);
-        }
-        carry_out(plan);
-        refill();
-        if (stop.stop_requested()) return;
-      }
-    }
-  } catch (...) {
-    give_up(std::current_exception());
-  }
-}
 
 void Pager::note_fault(uint64_t offset, Clock::time_point now, Plan& plan) {
   ++faults_;
@@ -109,7 +87,7 @@ void Pager::note_fault(uint64_t offset, Clock::time_point now, Plan& plan) {
       waiting_.emplace(unit, now);
       break;
   }
-  if (settings_.prefetch == Prefetch::window) read_ahead_.fault_at(unit);
+  prefetcher_->fault_at(unit);
 }
 
 // Whether a unit that is on its way as read-ahead has more before it than the link holds: then
@@ -188,16 +166,20 @@ void Pager::look_again(uint64_t offset) {
       return;
     }
   }
-  const ByteRange page{offset, std::min(page_bytes(), geometry_.size_bytes - offset)};
   Plan plan;
   {
     MutexLock lock(mutex_);
-    if (units_[unit_of(offset)] == State::lost)
-      plan.poison.push_back(page);
-    else
-      demand(page, Kind::again, after(settings_.deadline), plan);
+    demand_again(offset, after(settings_.deadline), plan);
   }
   carry_out(plan);
+}
+
+void Pager::demand_again(uint64_t offset, Deadline deadline, Plan& plan) {
+  const ByteRange page{offset, std::min(page_bytes(), geometry_.size_bytes - offset)};
+  if (is_lost(offset))
+    plan.poison.push_back(page);
+  else if (again_.insert(offset).second)
+    demand(page, Kind::again, deadline, plan);
 }
 
 // --- a change of owner -------------------------------------------------------------------------
@@ -207,28 +189,59 @@ void Pager::hold() {
   held_ = true;
 }
 
-void Pager::go_on(Pages pages) {
+void Pager::go_on() {
+  Plan plan;
+  {
+    MutexLock lock(mutex_);
+    let_go_on(plan);
+  }
+  carry_out(plan);
+}
+
+void Pager::go_on_without(std::span<const ByteRange> stale) {
   Plan plan;
   {
     MutexLock placing(placing_);
     MutexLock lock(mutex_);
-    if (pages == Pages::drop) {
-      if (!lost_.empty())
-        throw_errno("taking over a region of which bytes were lost, the first at offset " +
-                        std::to_string(lost_.front().offset),
-                    EIO);
-      ++generation_;
-      answered_since_ = false;
-      std::fill(units_.begin(), units_.end(), State::missing);
-      unresolved_ = units_.size();
-      pieces_.clear();
-      memory_.drop_all();
+    if (!lost_.empty())
+      throw_errno("taking over a region of which bytes were lost, the first at offset " +
+                      std::to_string(lost_.front().offset),
+                  EIO);
+    ++generation_;
+    answered_since_ = false;
+    prefetcher_->start_over();
+    for (UnitIndex unit = 0; unit < units_.size(); ++unit)
+      if (units_[unit] == State::background || units_[unit] == State::demand) forget(unit, 1);
+    UnitIndex next = 0;
+    for (const ByteRange& range : stale) {
+      const UnitIndex first = std::max(next, unit_of(range.offset));
+      next = unit_of(range.offset + range.length - 1) + 1;
+      if (first < next) forget(first, next - first);
     }
-    held_ = false;
-    for (const auto& [unit, since] : waiting_)
-      if (units_[unit] == State::missing) demand_unit(unit, plan);
+    pieces_.clear();
+    for (const uint64_t offset :
+         std::exchange(again_, {})) {  // its answer is not believed any more
+      waiting_.emplace(unit_of(offset), Clock::now());
+      forget(unit_of(offset), 1);
+    }
+    let_go_on(plan);
   }
   carry_out(plan);
+}
+
+// What has come of these units goes, too: a page of a unit in pieces may be stale already.
+void Pager::forget(UnitIndex first, UnitIndex count) {
+  for (UnitIndex unit = first; unit < first + count; ++unit) {
+    if (units_[unit] == State::present) ++unresolved_;
+    units_[unit] = State::missing;
+  }
+  memory_.drop(range_of(first, count));
+}
+
+void Pager::let_go_on(Plan& plan) {
+  held_ = false;
+  for (const auto& [unit, since] : waiting_)
+    if (units_[unit] == State::missing) demand_unit(unit, plan);
 }
 
 // What is pulled first after a hand-over would take TCP's first flights away from the page that the
@@ -244,17 +257,46 @@ void Pager::let_first_access_pass(Deadline deadline) {
     if (changed_.wait_until(mutex_, limit) == std::cv_status::timeout) return;
 }
 
-// A late duplicate must not be placed into memory that is not registered any more (ENOENT).
-void Pager::finish() {
-  MutexLock placing(placing_);
-  {
-    MutexLock lock(mutex_);
-    ++generation_;
-  }
-  memory_.let_go();
+void Pager::bring_again(std::span<const ByteRange> absent, Deadline deadline) {
+  constexpr uint64_t kPagesAtOnce = 256;
+  for (const ByteRange& range : absent)
+    for (uint64_t done = 0; done < range.length; done += kPagesAtOnce * page_bytes()) {
+      Plan plan;
+      {
+        MutexLock lock(mutex_);
+        const uint64_t end = std::min(range.length, done + kPagesAtOnce * page_bytes());
+        for (uint64_t at = range.offset + done; at < range.offset + end; at += page_bytes())
+          demand_again(at, deadline, plan);
+      }
+      carry_out(plan);
+      wait_for_dropped(deadline);
+    }
 }
 
-void Pager::pull_everything(Deadline deadline, std::stop_token stop) {
+void Pager::wait_for_dropped(Deadline deadline) {
+  MutexLock lock(mutex_);
+  while (!again_.empty() && !given_up_)
+    if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout)
+      throw_errno("bringing pages again that the application had dropped", ETIMEDOUT);
+}
+
+// A late duplicate must not be placed into memory that is not registered any more (ENOENT), and
+// nobody must wait for a page whose answer is ignored.
+void Pager::finish(Deadline deadline) {
+  for (;;) {
+    wait_for_dropped(deadline);
+    MutexLock placing(placing_);
+    {
+      MutexLock lock(mutex_);
+      if (!again_.empty()) continue;
+      ++generation_;
+    }
+    memory_.let_go();
+    return;
+  }
+}
+
+void Pager::pull(double share, Deadline deadline, std::stop_token stop) {
   let_first_access_pass(deadline);
   {
     MutexLock lock(mutex_);
@@ -266,10 +308,11 @@ void Pager::pull_everything(Deadline deadline, std::stop_token stop) {
     changed_.notify_all();
   });
   MutexLock lock(mutex_);
-  while (unresolved_ != 0 && !given_up_ && !stop.stop_requested())
+  enough_unresolved_ = static_cast<UnitIndex>((1 - share) * static_cast<double>(units_.size()));
+  while (unresolved_ > enough_unresolved_ && !given_up_ && !stop.stop_requested())
     if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout) break;
   settle_cursor_.reset();
-  if (unresolved_ == 0 || given_up_) {
+  if (unresolved_ <= std::exchange(enough_unresolved_, 0) || given_up_) {
     lock.unlock();
     MutexLock placing(placing_);  // the last unit's pages are in place, too
     return;
@@ -277,6 +320,29 @@ void Pager::pull_everything(Deadline deadline, std::stop_token stop) {
   throw_errno("bringing the rest of the region: " + std::to_string(unresolved_) + " of " +
                   std::to_string(units_.size()) + " units are still at the source",
               stop.stop_requested() ? ECANCELED : ETIMEDOUT);
+}
+
+bool Pager::is_resolved(UnitIndex unit) const {
+  return units_[unit] == State::present || units_[unit] == State::lost;
+}
+
+// From the last, which comes last: so one wake-up does, mostly.
+void Pager::await_ahead(std::span<const UnitIndex> units, Deadline deadline, std::stop_token stop) {
+  const std::stop_callback on_stop(stop, [this] {
+    MutexLock lock(mutex_);
+    changed_.notify_all();
+  });
+  {
+    MutexLock lock(mutex_);
+    for (size_t left = units.size(); left > 0 && !ahead_failed_; --left)
+      while (!is_resolved(units[left - 1]) && !ahead_failed_ && !given_up_ &&
+             !stop.stop_requested()) {
+        awaited_ = units[left - 1];
+        if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout) return;
+      }
+    awaited_.reset();
+  }
+  MutexLock placing(placing_);  // the last unit's pages are in place, too
 }
 
 // --- what others ask ---------------------------------------------------------------------------
@@ -294,7 +360,7 @@ Statistics Pager::statistics() const {
   result.payload_received = received_;
   result.faults = faults_;
   result.window_bytes = most_in_flight_;
-  if (settings_.prefetch == Prefetch::window)
+  if (settings_.pulls_ahead())
     result.chunks_prefetched = (prefetched_ + geometry_.chunk_bytes - 1) / geometry_.chunk_bytes;
   uint64_t local = 0;
   for (ChunkIndex chunk = 0; chunk < geometry_.chunk_count(); ++chunk) {
@@ -320,11 +386,14 @@ void Pager::rethrow_failure() const {
 
 // Nothing works any more (no memory, a broken descriptor): nobody may sleep for ever.
 void Pager::give_up(std::exception_ptr failure) noexcept {
+  {
+    MutexLock lock(mutex_);
+    if (!failure_) failure_ = failure;
+    given_up_ = true;
+    changed_.notify_all();
+    landed_.notify_all();
+  }
   memory_.make_unreadable();
-  MutexLock lock(mutex_);
-  if (!failure_) failure_ = failure;
-  given_up_ = true;
-  changed_.notify_all();
 }
 
 }  // namespace memsync::userfaultfd

@@ -1,25 +1,31 @@
 // Brings the region's pages from the source: at once where a thread waits, ahead where it pays.
 //
-//   application threads        handler thread              the service's thread
+//   application threads        handler threads             the service's thread
 //   touch a missing page ───▶ take_faults()
 //        (asleep)             start_reads(demand) ───────▶ request … answer
 //                             start_reads(background)      completed(): UFFDIO_COPY
 //   go on ◀──────────────────────────────────────────────  wakes the thread; asks for more
+//
+// With Handler::sigbus the touching thread does the handler's part in its signal handler and waits
+// there. Bytes that the service lends (borrow()) are placed at once by whoever takes the fault.
 #pragma once
 
 #include <deque>
 #include <exception>
 #include <map>
+#include <memory>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <thread>
 #include <vector>
 
 #include "approaches/sync_strategy.h"
 #include "approaches/userfaultfd/link_estimate.h"
-#include "approaches/userfaultfd/read_ahead.h"
+#include "approaches/userfaultfd/prefetch/policies.h"
 #include "approaches/userfaultfd/region_memory.h"
 #include "approaches/userfaultfd/settings.h"
+#include "lib/os/access_faults.h"
 #include "lib/os/mapping.h"
 #include "lib/os/mutex.h"
 #include "lib/transport/region_service.h"
@@ -29,32 +35,41 @@ namespace memsync::userfaultfd {
 // The region is asked for in units; a unit is missing, requested, present or lost. Bytes that can't
 // be had are poisoned: who touches them gets SIGBUS, and rethrow_failure() names the first of them.
 //
-// Threads: every member from any thread, but stop(), hold(), go_on() and pull_everything() from
-// one. Lock order: placing_, then mutex_. No request is started with either held.
-class Pager : public CompletionSink {
+// Threads: every member from any thread, but stop(), hold(), go_on() and pull() from one.
+// Lock order: placing_, then mutex_. No request is started with either held.
+class Pager : public CompletionSink, private FaultRepair {
  public:
   // `memory` and `source` outlive this. After stop(), `source` is destroyed before this is, so that
   // no answer can come to nobody.
   Pager(RegionMemory& memory, const Geometry& geometry, const Settings& settings,
-        RegionService& source);
+        RegionService& source, Guidance guidance = {});
   ~Pager() override;
 
   // No fault is answered any more; waiting threads get SIGBUS unless every page is present.
   void stop() noexcept;
 
   // Around a change of owner: faults wait unanswered from hold() until go_on().
-  enum class Pages : uint8_t { keep, drop };
   void hold();
-  // drop: everything that came before is forgotten and asked for again when it is touched; throws,
-  // and changes nothing, when bytes have been lost.
-  void go_on(Pages pages);
+  // As before, by the same owner.
+  void go_on();
+  // By a new owner: units that hold a byte of `stale` (ascending), and what is still on its way,
+  // are forgotten and asked for again when they are touched. Throws, and changes nothing, when
+  // bytes have been lost.
+  void go_on_without(std::span<const ByteRange> stale);
 
+  // Brings pages that had come and were dropped by the application since.
+  void bring_again(std::span<const ByteRange> absent, Deadline deadline);
   // Every page is here: lets the memory go, and whatever answer is still on its way is ignored.
-  void finish();
+  // Throws ETIMEDOUT while somebody still waits for a page.
+  void finish(Deadline deadline);
 
-  // Returns once no unit is missing or requested: each is present or lost. Throws ETIMEDOUT, or
-  // ECANCELED when stopped; it may be called again.
-  void pull_everything(Deadline deadline, std::stop_token stop);
+  // Returns once `share` (0 to 1) of the units is present or lost; of 1, each is. Throws ETIMEDOUT,
+  // or ECANCELED when stopped; it may be called again.
+  void pull(double share, Deadline deadline, std::stop_token stop);
+
+  // Returns once all `units`, which the policy gives out, are here; earlier when some of what was
+  // pulled ahead can't be had (a touch of it says why), at the deadline, or when stopped.
+  void await_ahead(std::span<const UnitIndex> units, Deadline deadline, std::stop_token stop);
 
   std::vector<ByteRange> lost() const;  // in the order of their loss
   Statistics statistics() const;
@@ -92,15 +107,27 @@ class Pager : public CompletionSink {
   };
 
   void handle_faults(std::stop_token stop);
+  void wait_for_faults() const;
+  void answer(std::span<const uint64_t> offsets);
+  bool place_at_hand(uint64_t offset);
+  void place_borrowed(ByteRange range) const;
+  bool repair(std::byte* address) noexcept override;
+  bool fetch_here(uint64_t offset);
+  bool is_lost(uint64_t offset) const REQUIRES(mutex_);
   void note_fault(uint64_t offset, Clock::time_point now, Plan& plan) REQUIRES(mutex_);
   bool is_far_back(UnitIndex unit) const REQUIRES(mutex_);
+  bool is_resolved(UnitIndex unit) const REQUIRES(mutex_);
   void demand(ByteRange range, Kind kind, Deadline deadline, Plan& plan) REQUIRES(mutex_);
+  void demand_again(uint64_t offset, Deadline deadline, Plan& plan) REQUIRES(mutex_);
+  void wait_for_dropped(Deadline deadline);
   void demand_unit(UnitIndex unit, Plan& plan) REQUIRES(mutex_);
   void demand_piece(ByteRange range, Deadline deadline, Plan& plan) REQUIRES(mutex_);
   void demand_page_first(uint64_t offset, Clock::time_point now, Plan& plan) REQUIRES(mutex_);
   void demand_pages_of(ByteRange range, Plan& plan) REQUIRES(mutex_);
   void carry_out(Plan& plan);
   void look_again(uint64_t offset);
+  void forget(UnitIndex first, UnitIndex count) REQUIRES(mutex_);
+  void let_go_on(Plan& plan) REQUIRES(mutex_);
   void let_first_access_pass(Deadline deadline);
 
   void land(uint64_t tag, Plan& plan);
@@ -110,6 +137,7 @@ class Pager : public CompletionSink {
       REQUIRES(mutex_);
   void lose(ByteRange range, std::error_code error, Plan& plan) REQUIRES(mutex_);
   void put_back(UnitIndex unit) REQUIRES(mutex_);
+  void again_answered(uint64_t offset) REQUIRES(mutex_);
   void piece_done(UnitIndex unit, Plan& plan) REQUIRES(mutex_);
   void resolve(UnitIndex unit, State state) REQUIRES(mutex_);
 
@@ -131,17 +159,21 @@ class Pager : public CompletionSink {
   const Settings settings_;
   RegionService& source_;
   const uint64_t background_bytes_;  // one read-ahead request
+  const bool at_hand_;               // the service lends its bytes
   const FileDescriptor wake_up_ = FileDescriptor::event();
 
   // Held while pages are placed, poisoned or dropped: no answer of before a drop lands after it.
   mutable Mutex placing_;
   mutable Mutex mutex_;
   Condition changed_;
+  Condition landed_;  // for threads that wait in repair(): something came, or nothing will
   std::vector<State> units_ GUARDED_BY(mutex_);
-  UnitIndex unresolved_ GUARDED_BY(mutex_);  // units that are neither present nor lost
+  UnitIndex unresolved_ GUARDED_BY(mutex_);             // units that are neither present nor lost
+  UnitIndex enough_unresolved_ GUARDED_BY(mutex_) = 0;  // pull() waits for no fewer
   std::map<UnitIndex, Clock::time_point> waiting_ GUARDED_BY(mutex_);  // first fault of each
   std::map<UnitIndex, uint64_t> pieces_ GUARDED_BY(mutex_);            // still out, per unit
-  std::deque<Request> requests_ GUARDED_BY(mutex_);                    // indexed by tag
+  std::set<uint64_t> again_ GUARDED_BY(mutex_);         // offsets of dropped pages that are out
+  std::deque<Request> requests_ GUARDED_BY(mutex_);     // indexed by tag
   std::vector<uint64_t> free_tags_ GUARDED_BY(mutex_);  // the hottest staging memory last
   uint64_t generation_ GUARDED_BY(mutex_) = 0;
   bool held_ GUARDED_BY(mutex_) = false;
@@ -149,10 +181,12 @@ class Pager : public CompletionSink {
   bool stopped_ GUARDED_BY(mutex_) = false;
   bool given_up_ GUARDED_BY(mutex_) = false;  // the memory has been made unreadable
 
-  ReadAhead read_ahead_ GUARDED_BY(mutex_);
+  const std::unique_ptr<Prefetcher> prefetcher_;  // called with mutex_ held
   LinkEstimate link_ GUARDED_BY(mutex_);
   std::optional<UnitIndex> pending_ GUARDED_BY(mutex_);  // taken, but not asked for yet
   std::optional<UnitIndex> settle_cursor_ GUARDED_BY(mutex_);
+  std::optional<UnitIndex> awaited_ GUARDED_BY(mutex_);
+  bool ahead_failed_ GUARDED_BY(mutex_) = false;  // something pulled ahead could not be had
   bool refilling_ GUARDED_BY(mutex_) = false;
   bool refill_again_ GUARDED_BY(mutex_) = false;
 
@@ -166,7 +200,8 @@ class Pager : public CompletionSink {
   std::vector<ByteRange> lost_ GUARDED_BY(mutex_);
   std::exception_ptr failure_ GUARDED_BY(mutex_);
 
-  std::jthread handler_;  // last member: joined before anything it uses goes
+  std::optional<RepairedRange> repaired_;  // Handler::sigbus
+  std::vector<std::jthread> handlers_;     // last member: joined before anything they use goes
 };
 
 }  // namespace memsync::userfaultfd

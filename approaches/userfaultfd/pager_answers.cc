@@ -44,6 +44,8 @@ void Pager::completed(std::span<Completion> done) noexcept {
       free_request(completion.tag);
     }
     carry_out(plan);
+    if (settings_.handler == Handler::sigbus)
+      landed_.notify_all();  // what was lost is poisoned by now
     refill();
   } catch (...) {
     give_up(std::current_exception());
@@ -73,17 +75,23 @@ void Pager::land(uint64_t tag, Plan& plan) {
   }
   std::error_code error;
   try {
-    memory_.place(request->range.offset, request->staging.bytes().data(), request->range.length);
+    const auto pages = request->staging.bytes().first(round_up_to_page(request->range.length));
+    std::ranges::fill(pages.subspan(request->range.length), std::byte{0});  // the region's tail
+    memory_.place(request->range.offset, pages);
   } catch (const std::system_error& problem) {
     error = problem.code();
   }
   MutexLock lock(mutex_);
   if (error) lose(request->range, error, plan);
   free_request(tag);
+  if (settings_.handler == Handler::sigbus) landed_.notify_all();
 }
 
 void Pager::note_landed(const Request& request, Plan& plan) {
-  if (request.kind == Kind::again) return;
+  if (request.kind == Kind::again) {
+    again_answered(request.range.offset);
+    return;
+  }
   if (request.kind == Kind::piece) {
     piece_done(unit_of(request.range.offset), plan);
     return;
@@ -95,6 +103,11 @@ void Pager::note_landed(const Request& request, Plan& plan) {
     pieces_.erase(unit);  // a duplicate brought the whole
     resolve(unit, State::present);
   }
+}
+
+void Pager::again_answered(uint64_t offset) {
+  again_.erase(offset);
+  if (again_.empty()) changed_.notify_all();
 }
 
 // A page of an early piece may have been dropped and touched again while the unit was still out:
@@ -113,7 +126,7 @@ void Pager::resolve(UnitIndex unit, State state) {
   waiting_.erase(unit);
   if (units_[unit] == State::present || units_[unit] == State::lost) return;
   units_[unit] = state;
-  if (--unresolved_ == 0) changed_.notify_all();
+  if (--unresolved_ <= enough_unresolved_ || unit == awaited_) changed_.notify_all();
 }
 
 // --- what did not come -------------------------------------------------------------------------
@@ -122,6 +135,7 @@ void Pager::note_failed(const Request& request, std::error_code error, Plan& pla
   if (request.generation != generation_ || stopped_) return;
   if (request.kind != Kind::units) {
     const UnitIndex unit = unit_of(request.range.offset);
+    if (request.kind == Kind::again) again_answered(request.range.offset);
     if (held_) {
       put_back(unit);
       return;
@@ -145,6 +159,8 @@ void Pager::unit_failed(UnitIndex unit, const Request& request, std::error_code 
   const bool waited = waiting_.contains(unit);
   if (held_ || (!was_demand && !waited && !settle_cursor_)) {
     units_[unit] = State::missing;
+    ahead_failed_ = true;
+    changed_.notify_all();
   } else if (!was_demand && !waited && error == std::errc::timed_out) {
     units_[unit] = State::missing;  // settling has a deadline of its own: once more
     settle_cursor_ = std::min(*settle_cursor_, unit);
@@ -233,7 +249,7 @@ std::vector<ReadRequest> Pager::plan_background() {
 std::optional<UnitIndex> Pager::next_background_unit() {
   if (pending_ && units_[*pending_] == State::missing) return std::exchange(pending_, std::nullopt);
   pending_.reset();
-  while (const auto unit = read_ahead_.take())
+  while (const auto unit = prefetcher_->take())
     if (units_[*unit] == State::missing) return unit;
   while (settle_cursor_ && *settle_cursor_ < units_.size())
     if (const UnitIndex unit = (*settle_cursor_)++; units_[unit] == State::missing) return unit;

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <thread>
 
+#include "approaches/userfaultfd/own_memory.h"
 #include "approaches/userfaultfd/scripted_source.h"
 #include "approaches/userfaultfd/touch.h"
 #include "lib/backend/stores.h"
@@ -23,11 +24,10 @@ constexpr uint64_t kMiB = 1 << 20;
 // A region whose bytes are at a scripted source.
 class Pulled {
  public:
-  Pulled(Reader& reader, const Settings& settings,
-         Userfault::Poisoning poisoning = Userfault::Poisoning::if_offered)
+  Pulled(Reader& reader, const Settings& settings)
       : source(std::make_unique<ScriptedSource>(reader)),
         mapping(Mapping::anonymous(reader.size_bytes())),
-        memory(mapping.bytes(), poisoning),
+        memory(mapping.bytes(), memory_wishes(settings)),
         pager(memory, {.size_bytes = reader.size_bytes(), .chunk_bytes = 4096}, settings, *source) {
   }
   ~Pulled() {
@@ -38,7 +38,7 @@ class Pulled {
 
   std::unique_ptr<ScriptedSource> source;
   Mapping mapping;
-  RegionMemory memory;
+  OwnMemory memory;
   Pager pager;
 };
 
@@ -175,10 +175,10 @@ TEST(Pager, TakesAPageThatIsAlreadyThereForAnOrdinaryDay) {
   pulled.source->let_go();
   reader_thread.join();
   // And the plainest form: two copies of one page.
-  const auto userfault = Userfault::open();
+  const auto userfault = Userfault::open({});
   const Mapping mapping = Mapping::anonymous(3 * 4096);
   const Mapping staging = Mapping::anonymous(3 * 4096);
-  userfault.register_missing(mapping.page_span());
+  userfault.register_pages(mapping.page_span());
   staging.bytes()[4096] = std::byte{1};
   userfault.place(&mapping.bytes()[4096], staging.bytes().subspan(4096, 4096));
   staging.bytes()[4096] = staging.bytes()[8192] = std::byte{2};
@@ -222,7 +222,7 @@ TEST(Pager, AsksAgainAheadOfTheQueueForAUnitThatIsFarBackInIt) {
   EXPECT_EQ(pulled.bytes()[0], expected_at(0));
   while (*pulled.pager.statistics().chunks_local < 5 * 16u) std::this_thread::yield();
   pulled.source->hold(Urgency::background);
-  std::jthread puller([&] { pulled.pager.pull_everything(after(20s), {}); });
+  std::jthread puller([&] { pulled.pager.pull(1, after(20s), {}); });
   pulled.source->wait_for_requests(Urgency::background, 4 + 8);
   // 512 KiB at least are queued and held; the last of them is reached all the same.
   const uint64_t offset = (5 + 7) * (64 << 10);
@@ -236,7 +236,7 @@ TEST(Pager, PullsEverythingWithoutAnyTouch) {
   constexpr uint64_t kSize = 8 * kMiB + 4097;
   PatternReader reader = pattern(kSize);
   Pulled pulled(reader, kDemandOnly);
-  pulled.pager.pull_everything(after(20s), {});
+  pulled.pager.pull(1, after(20s), {});
   EXPECT_EQ(pulled.pager.statistics().faults, 0u);
   EXPECT_EQ(pulled.pager.statistics().payload_received, kSize);
   EXPECT_EQ(digest_of(pulled.bytes()), digest_of_pattern(kSize));
@@ -247,7 +247,7 @@ TEST(Pager, SaysHowMuchIsMissingWhenTheDeadlineComesFirst) {
   Pulled pulled(reader, kDemandOnly);
   pulled.source->hold(Urgency::background);
   try {
-    pulled.pager.pull_everything(after(20ms), {});
+    pulled.pager.pull(1, after(20ms), {});
     FAIL() << "pulled bytes that nobody sent";
   } catch (const std::system_error& problem) {
     EXPECT_EQ(problem.code(), std::errc::timed_out);
@@ -255,7 +255,7 @@ TEST(Pager, SaysHowMuchIsMissingWhenTheDeadlineComesFirst) {
         << problem.what();
   }
   pulled.source->let_go();
-  EXPECT_NO_THROW(pulled.pager.pull_everything(after(20s), {}));
+  EXPECT_NO_THROW(pulled.pager.pull(1, after(20s), {}));
 }
 
 TEST(Pager, ForgetsWhatCameBeforeAChangeOfOwner) {
@@ -272,7 +272,8 @@ TEST(Pager, ForgetsWhatCameBeforeAChangeOfOwner) {
   touched.wait();
   while (pulled.pager.statistics().faults < 2u) std::this_thread::yield();
   store.mapping()[kMiB - 1] = std::byte{6};
-  pulled.pager.go_on(Pager::Pages::drop);
+  constexpr ByteRange kAll[] = {{0, kMiB}};
+  pulled.pager.go_on_without(kAll);
   EXPECT_EQ(pulled.bytes()[0], std::byte{5});
 }
 

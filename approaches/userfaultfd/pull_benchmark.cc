@@ -20,6 +20,8 @@
 namespace memsync {
 namespace {
 
+constexpr uint64_t kSeed = 1;
+
 struct Variant {
   std::string label;
   std::string approach;
@@ -62,6 +64,17 @@ pid_t start_source(const SyncStrategy& strategy, const Options& options, const M
   return child;
 }
 
+// The bytes again, for a destination that needs no source; null where it asks one.
+std::unique_ptr<Reader> make_copy(const Options& options, const Mapping& content) {
+  if (options.backend() == "peer") return nullptr;
+  const uint64_t size = content.bytes().size();
+  if (options.backend() == "pattern")
+    return std::make_unique<PatternReader>(ContentKind::random, kSeed, size);
+  auto copy = std::make_unique<MemoryBackend>(size);
+  copy->write_at(content.bytes(), 0);
+  return copy;
+}
+
 // Seconds from opening to the last access, each page read once.
 double pull(const Variant& variant, const Mapping& content, const Digest& expected) {
   const SyncStrategy& strategy = *find_strategy(variant.approach);
@@ -75,6 +88,8 @@ double pull(const Variant& variant, const Mapping& content, const Digest& expect
     const Mapping warm = Mapping::anonymous(size, Population::at_once);
   }
   destination.store = std::make_unique<MemoryBackend>(size);
+  auto copy = make_copy(options, content);
+  if (copy) destination.open_copy = [&copy] { return std::move(copy); };
   const auto start = Clock::now();
   const auto side = strategy.open_destination(std::move(destination));
   const auto memory = side->region().memory;
@@ -111,9 +126,17 @@ int run(uint64_t size, int rounds) {
       {"userfaultfd unit=256KiB", "userfaultfd", {{"unit", "256KiB"}}, false, {}},
       {"demand-only 64KiB", "userfaultfd", {{"prefetch", "none"}}, false, {}},
       {"demand-only 1MiB", "userfaultfd", {{"prefetch", "none"}, {"unit", "1MiB"}}, false, {}},
+      {"demand-only 4KiB", "userfaultfd", {{"prefetch", "none"}, {"unit", "4KiB"}}, false, {}},
+      {"local", "userfaultfd", {{"backend", "local"}}, false, {}},
+      {"local demand-only 4KiB",
+       "userfaultfd",
+       {{"prefetch", "none"}, {"unit", "4KiB"}, {"backend", "local"}},
+       false,
+       {}},
+      {"pattern", "userfaultfd", {{"backend", "pattern"}}, false, {}},
   };
   Mapping content = Mapping::anonymous(size);
-  fill_content(ContentKind::random, 1, content.bytes(), 0);
+  fill_content(ContentKind::random, kSeed, content.bytes(), 0);
   const Digest expected = digest_of(content.bytes());
   for (int round = 0; round < rounds; ++round)
     for (Variant& variant : variants) variant.durations.push_back(pull(variant, content, expected));

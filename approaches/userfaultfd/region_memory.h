@@ -1,50 +1,45 @@
-// The destination's mapping while its pages come from elsewhere: placed, poisoned, dropped, let go.
+// What the pager does to the region's memory: places pages, poisons them, drops them, lets go.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
-#include "approaches/userfaultfd/userfault.h"
+#include "lib/os/file_descriptor.h"
 #include "lib/region/geometry.h"
 
 namespace memsync::userfaultfd {
 
-// Offsets are bytes from the region's start. The memory is private and anonymous and outlives this;
-// whatever it held is dropped. Destroying it before let_go() makes the memory raise SIGBUS, so that
-// no thread sleeps for ever and none reads zeros for bytes that never came.
-// Threads: every member from any thread; place(), poison() and drop_all() are not called at once.
+// Memory whose missing pages raise faults, in this process or in another one. Offsets are bytes
+// from the region's start. Threads: every member from any thread; place(), poison() and drop() are
+// not called at once. Members that fail throw std::system_error.
 class RegionMemory {
  public:
-  // bytes: the mapping, page-aligned. Throws std::system_error.
-  explicit RegionMemory(std::span<std::byte> bytes,
-                        Userfault::Poisoning poisoning = Userfault::Poisoning::if_offered);
+  RegionMemory() = default;
   RegionMemory(const RegionMemory&) = delete;
   RegionMemory& operator=(const RegionMemory&) = delete;
-  ~RegionMemory();
+  virtual ~RegionMemory() = default;
 
-  // Places `length` bytes of `staging` at `offset`, a page's start. Where they end within a page
-  // (the region's tail) the rest of that page is zeroed in `staging` first, which has room for it.
-  void place(uint64_t offset, std::byte* staging, uint64_t length) const;
-  void poison(ByteRange range) const;
-  // Every page is missing again.
-  void drop_all() const;
+  // Places `pages`, whole pages, at `offset`.
+  virtual void place(uint64_t offset, std::span<const std::byte> pages) const = 0;
+  virtual void poison(ByteRange range) const = 0;
+  // The pages of `range`, which begins and ends with whole pages, are missing again.
+  virtual void drop(ByteRange range) const = 0;
   // Plain memory from here on; every page has been placed.
-  void let_go();
-  // Waiting threads get SIGBUS, and so does every later access.
-  void make_unreadable() noexcept;
+  virtual void let_go() = 0;
+  // Waiting threads get SIGBUS, and so does every later access to a page that is missing.
+  virtual void make_unreadable() noexcept = 0;
 
-  size_t take_faults(std::span<uint64_t> offsets) const;
-  void wake(ByteRange range) const noexcept;
-  bool is_populated(uint64_t offset) const { return userfaultfd::is_populated(&bytes_[offset]); }
-  const FileDescriptor& descriptor() const noexcept { return userfault_.descriptor(); }
-  uint64_t size_bytes() const noexcept { return bytes_.size(); }
-
- private:
-  const std::span<std::byte> bytes_;
-  const std::span<std::byte> pages_;  // bytes_, rounded up
-  const Userfault userfault_;
-  bool let_go_ = false;
+  // The offsets of faults that wait to be taken, each the start of its page; 0 when there are none
+  // now. Never blocks; descriptor() is readable when there are some.
+  virtual size_t take_faults(std::span<uint64_t> offsets) = 0;
+  virtual void wake(ByteRange range) const noexcept = 0;
+  // Whether the next touch of the page at `offset` finds it.
+  virtual bool is_populated(uint64_t offset) const = 0;
+  virtual const FileDescriptor& descriptor() const noexcept = 0;
+  virtual uint64_t size_bytes() const noexcept = 0;
+  // The region where this process sees it; empty when it is another process's.
+  virtual std::span<std::byte> memory() const noexcept { return {}; }
 };
 
 }  // namespace memsync::userfaultfd

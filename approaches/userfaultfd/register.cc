@@ -2,6 +2,7 @@
 
 #include "approaches/registry.h"
 #include "approaches/userfaultfd/sides.h"
+#include "lib/os/userfault.h"
 
 namespace memsync {
 
@@ -24,7 +25,7 @@ class Strategy : public SyncStrategy {
                 .destination_before = Access::read,
                 .destination_after = Access::read_write,
                 .writes_reach_peer = false,
-                .tracks_writes = false,
+                .tracks_writes = true,  // where the kernel or the option `track` lets it
                 .readable_before_complete = true},
         .options = option_specs(),
         .attachment = "userfaultfd",
@@ -33,22 +34,29 @@ class Strategy : public SyncStrategy {
   }
 
   std::vector<std::string> unmet_requirements(const Options& options) const override {
-    auto problems = Userfault::problems();
     try {
-      settings_from(options);
+      const Settings settings = settings_from(options);
+      auto problems = Userfault::problems(memory_wishes(settings));
+      if (!problems.empty() || settings.tracking == Userfault::WriteTracking::none) return problems;
+      return Userfault::problems({.tracking = settings.tracking});
     } catch (const std::invalid_argument& problem) {
-      problems.emplace_back(problem.what());
+      return {problem.what()};
     }
-    return problems;
   }
 
   std::unique_ptr<Side> open_source(SideSetup setup) const override {
-    return std::make_unique<SourceSide>(std::move(setup));
+    const Settings settings = settings_of(setup);
+    return std::make_unique<SourceSide>(std::move(setup), settings);
   }
 
   std::unique_ptr<Side> open_destination(SideSetup setup) const override {
-    const Settings settings = setup.options == nullptr ? Settings{} : settings_from(*setup.options);
+    const Settings settings = settings_of(setup);
     return std::make_unique<DestinationSide>(std::move(setup), settings);
+  }
+
+ private:
+  static Settings settings_of(const SideSetup& setup) {
+    return settings_from(setup.options == nullptr ? Options(option_specs(), {}) : *setup.options);
   }
 };
 

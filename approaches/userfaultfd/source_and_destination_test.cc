@@ -1,121 +1,16 @@
 // Both sides of the approach over the native transport and real sockets, in one process.
-#include <atomic>
-#include <filesystem>
-#include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <thread>
-#include <unistd.h>
 
-#include "approaches/registry.h"
 #include "approaches/userfaultfd/touch.h"
-#include "lib/backend/stores.h"
-#include "lib/os/error.h"
-#include "lib/region/digest.h"
+#include "approaches/userfaultfd/two_hosts.h"
 
 namespace memsync {
-void register_userfaultfd(std::vector<const SyncStrategy*>& strategies);
 namespace userfaultfd {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr uint64_t kSeed = 21;
-constexpr uint64_t kMiB = 1 << 20;
-
-const SyncStrategy& strategy() {
-  static const auto kAll = [] {
-    std::vector<const SyncStrategy*> all;
-    register_userfaultfd(all);
-    return all;
-  }();
-  return *kAll.front();
-}
-
-// A store whose bytes are computed when they are read: a reader, where a side wants a store.
-class PatternStore : public Backend {
- public:
-  explicit PatternStore(uint64_t size) : reader_(ContentKind::random, kSeed, size) {}
-  void read_at(std::span<std::byte> into, uint64_t offset) override {
-    reader_.read_at(into, offset);
-  }
-  void write_at(std::span<const std::byte>, uint64_t) override {
-    throw_errno("writing a pattern", EROFS);
-  }
-  uint64_t size_bytes() const override { return reader_.size_bytes(); }
-  void sync() override {}
-
- private:
-  PatternReader reader_;
-};
-
-// Hosts in one directory of UNIX sockets; each test has its own.
-class TwoHosts : public testing::Test {
- protected:
-  TwoHosts()
-      : directory_(std::filesystem::temp_directory_path() /
-                   ("memsync-uffd-" + std::to_string(::getpid()) + "-" +
-                    testing::UnitTest::GetInstance()->current_test_info()->name())),
-        source_network_((std::filesystem::create_directories(directory_),
-                         make_unix_network("source", directory_.string()))),
-        destination_network_(make_unix_network("destination0", directory_.string())) {}
-  ~TwoHosts() override {
-    destination_.reset();
-    source_.reset();
-    std::filesystem::remove_all(directory_);
-  }
-
-  SideSetup setup(uint64_t size, Network& network) const {
-    SideSetup result;
-    result.geometry = {.size_bytes = size, .chunk_bytes = 4096};
-    result.region.id[0] = std::byte{42};
-    result.region.epoch = 3;
-    result.network = &network;
-    result.transport = &native_transport();
-    return result;
-  }
-  void open(std::unique_ptr<Backend> store, std::map<std::string, std::string> options = {}) {
-    const uint64_t size = store->size_bytes();
-    options_.emplace(strategy().info().options, std::move(options));
-    SideSetup source = setup(size, *source_network_);
-    source.store = std::move(store);
-    source.suspend_app = [this] {
-      if (last_writes_) last_writes_();
-      suspended_ = true;
-    };
-    source.resume_app = [this] { suspended_ = false; };
-    source_ = strategy().open_source(std::move(source));
-    SideSetup destination = setup(size, *destination_network_);
-    destination.store = std::make_unique<MemoryBackend>(size);
-    destination.options = &*options_;
-    destination.resume_app = [this] { resumed_ = true; };
-    destination_ = strategy().open_destination(std::move(destination));
-  }
-  void open_filled(uint64_t size) {
-    auto store = std::make_unique<MemoryBackend>(size);
-    fill_content(ContentKind::random, kSeed, store->mapping(), 0);
-    open(std::move(store));
-  }
-  static Digest digest_of_pattern(uint64_t size) {
-    std::vector<std::byte> expected(size);
-    fill_content(ContentKind::random, kSeed, expected, 0);
-    return digest_of(expected);
-  }
-  static std::byte expected_at(uint64_t offset) {
-    std::byte value;
-    fill_content(ContentKind::random, kSeed, {&value, 1}, offset);
-    return value;
-  }
-
-  const std::filesystem::path directory_;
-  const std::unique_ptr<Network> source_network_;
-  const std::unique_ptr<Network> destination_network_;
-  std::optional<Options> options_;
-  std::function<void()> last_writes_;  // what the source's application does before it stops
-  std::atomic<bool> suspended_{false};
-  std::atomic<bool> resumed_{false};
-  std::unique_ptr<Side> source_;
-  std::unique_ptr<Side> destination_;
-};
 
 TEST_F(TwoHosts, ShareTheBytesOfAnyReader) {
   constexpr uint64_t kSize = 5 * kMiB + 123;
@@ -214,9 +109,8 @@ TEST_F(TwoHosts, ReportWhichBytesWereLostWithTheSource) {
     EXPECT_NE(std::string(problem.what()).find("bytes are lost ("), std::string::npos)
         << problem.what();
   }
-  const SurviveBusErrors survive;
-  EXPECT_EQ(SurviveBusErrors::touch(&destination_->region().memory[7 * kMiB]), std::nullopt);
-  EXPECT_EQ(SurviveBusErrors::touch(&destination_->region().memory[0]), expected_at(0));
+  EXPECT_EQ(userfaultfd::touch(&destination_->region().memory[7 * kMiB]), std::nullopt);
+  EXPECT_EQ(userfaultfd::touch(&destination_->region().memory[0]), expected_at(0));
   EXPECT_EQ(destination_->service(), nullptr) << "offers bytes it does not have";
 }
 
@@ -256,14 +150,12 @@ TEST_F(TwoHosts, LetNobodySleepForEverWhenTheSourceIsKilled) {
   const Options options(strategy().info().options, {{"prefetch", "none"}, {"deadline", "20s"}});
   destination.options = &options;
   destination_ = strategy().open_destination(std::move(destination));
-  const SurviveBusErrors survive;
   const auto memory = destination_->region().memory;
-  EXPECT_EQ(SurviveBusErrors::touch(&memory[0]), expected_at(0));
+  EXPECT_EQ(userfaultfd::touch(&memory[0]), expected_at(0));
   std::vector<std::jthread> threads;
   for (uint64_t number = 1; number <= 4; ++number)
-    threads.emplace_back([&, number] {
-      EXPECT_EQ(SurviveBusErrors::touch(&memory[number * 8 * kMiB]), std::nullopt);
-    });
+    threads.emplace_back(
+        [&, number] { EXPECT_EQ(userfaultfd::touch(&memory[number * 8 * kMiB]), std::nullopt); });
   while (*destination_->statistics().faults < 5) std::this_thread::yield();
   const auto killed = Clock::now();
   ::kill(child, SIGKILL);
@@ -286,6 +178,16 @@ TEST(Strategy, NamesWhatIsWrongWithItsOptions) {
   EXPECT_NE(unmet({{"unit", "2MiB"}}).find("'unit'"), std::string::npos);
   EXPECT_NE(unmet({{"window", "4KiB"}}).find("'window'"), std::string::npos);
   EXPECT_NE(unmet({{"deadline", "0s"}}).find("'deadline'"), std::string::npos);
+  EXPECT_NE(unmet({{"handlers", "0"}}).find("'handlers'"), std::string::npos);
+  EXPECT_NE(unmet({{"handlers", "17"}}).find("'handlers'"), std::string::npos);
+  EXPECT_NE(unmet({{"handler_cpu", "100000"}}).find("'handler_cpu'"), std::string::npos);
+  EXPECT_NE(unmet({{"handler_cpu", "first"}}).find("'handler_cpu'"), std::string::npos);
+  EXPECT_NE(unmet({{"share", "101%"}}).find("'share'"), std::string::npos);
+  EXPECT_NE(unmet({{"share", "50%"}, {"track", "none"}}).find("'share'"), std::string::npos);
+  EXPECT_NE(unmet({{"writes", "back"}, {"track", "none"}}).find("'writes'"), std::string::npos);
+  EXPECT_NE(
+      unmet({{"writes", "back"}, {"track", "faults"}, {"handler", "sigbus"}}).find("'handler'"),
+      std::string::npos);
 }
 
 }  // namespace

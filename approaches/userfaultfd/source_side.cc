@@ -1,3 +1,4 @@
+#include <numeric>
 #include <stdexcept>
 
 #include "approaches/userfaultfd/sides.h"
@@ -15,22 +16,38 @@ SideSetup checked(SideSetup setup) {
   return setup;
 }
 
-LocalRegion::Hooks hooks_of(const SideSetup& setup) {
-  return {.suspend_app = setup.suspend_app,
-          .resume_app = setup.resume_app,
-          .collect_dirty = {},
-          .start_tracking = {},
-          .released = {},
-          .on_exchange = {}};
+std::unique_ptr<WriteTracker> tracker_of(const SideSetup& setup, const Settings& settings) {
+  const auto memory = setup.store->mapping();
+  if (settings.tracking == Userfault::WriteTracking::none || memory.empty()) return nullptr;
+  return WriteTracker::open(memory, setup.geometry, settings.tracking);
 }
 
 }  // namespace
 
-SourceSide::SourceSide(SideSetup setup)
+std::vector<ChunkIndex> written_chunks(WriteTracker* tracker, const Geometry& geometry) {
+  if (tracker != nullptr) return tracker->take();
+  std::vector<ChunkIndex> all(geometry.chunk_count());
+  std::iota(all.begin(), all.end(), ChunkIndex{0});
+  return all;
+}
+
+SourceSide::SourceSide(SideSetup setup, const Settings& settings)
     : setup_(checked(std::move(setup))),
-      local_(*setup_.store, nullptr, setup_.region, hooks_of(setup_)),
+      tracker_(tracker_of(setup_, settings)),
+      local_(*setup_.store, settings.writes == Writes::back ? setup_.store.get() : nullptr,
+             setup_.region, hooks()),
       served_(setup_.transport->serve(*setup_.network, kServiceName, setup_.geometry, setup_.region,
                                       local_)) {}
+
+// Tracking has begun with the side, so what is written before a destination's first read only makes
+// it fetch a chunk again; asking for a start would cost each opening a round trip.
+LocalRegion::Hooks SourceSide::hooks() {
+  LocalRegion::Hooks hooks;
+  hooks.suspend_app = setup_.suspend_app;
+  hooks.resume_app = setup_.resume_app;
+  hooks.collect_dirty = [this] { return written_chunks(tracker_.get(), setup_.geometry); };
+  return hooks;
+}
 
 RegionView SourceSide::region() {
   return {.memory = setup_.store->mapping(), .path = {}};

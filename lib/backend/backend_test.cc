@@ -1,4 +1,4 @@
-// The same contract for each store, and what is particular to one.
+// One contract for every reader, one for every store, and what is particular to one.
 #include "lib/backend/backend.h"
 
 #include <cstring>
@@ -8,6 +8,8 @@
 #include <unistd.h>
 #include <vector>
 
+#include "lib/backend/open_reader.h"
+#include "lib/backend/reader_contract.h"
 #include "lib/backend/stores.h"
 
 namespace memsync {
@@ -20,6 +22,75 @@ std::string temporary_path() {
           ("memsync-backend-test-" + std::to_string(::getpid())))
       .string();
 }
+
+// The promise to whoever writes a reader of his own: read_at and a size are enough.
+class TenLines : public Reader {
+ public:
+  void read_at(std::span<std::byte> into, uint64_t offset) override {
+    check_range(offset, into.size(), size_bytes());
+    for (auto& value : into) value = static_cast<std::byte>(offset++ / 3);
+  }
+  uint64_t size_bytes() const override { return kContractSize; }
+};
+
+// A file with the contract's bytes that goes with its reader.
+class FileReader : public FileBackend {
+ public:
+  FileReader() : FileBackend(create(temporary_path(), kContractSize)) {
+    write_at(seeded_bytes(), 0);
+  }
+  ~FileReader() override { std::filesystem::remove(temporary_path()); }
+  FileReader(const FileReader&) = delete;
+  FileReader& operator=(const FileReader&) = delete;
+};
+
+struct ReaderCase {
+  std::string name;
+  std::unique_ptr<Reader> (*make)();
+  Bytes (*expected)();
+};
+
+const ReaderCase kReaders[] = {
+    {"memory",
+     []() -> std::unique_ptr<Reader> {
+       auto memory = std::make_unique<MemoryBackend>(kContractSize);
+       memory->write_at(seeded_bytes(), 0);
+       return memory;
+     },
+     [] { return seeded_bytes(); }},
+    {"file", []() -> std::unique_ptr<Reader> { return std::make_unique<FileReader>(); },
+     [] { return seeded_bytes(); }},
+    {"pattern", [] { return open_reader("pattern", kContractSize, kContractSeed); },
+     [] { return seeded_bytes(); }},
+    {"text",
+     []() -> std::unique_ptr<Reader> {
+       return std::make_unique<PatternReader>(ContentKind::text, kContractSeed, kContractSize);
+     },
+     [] { return seeded_bytes(ContentKind::text); }},
+    {"zero", [] { return open_reader("zero", kContractSize, 0); },
+     [] { return Bytes(kContractSize); }},
+    {"ten_lines", []() -> std::unique_ptr<Reader> { return std::make_unique<TenLines>(); },
+     [] {
+       Bytes bytes(kContractSize);
+       for (uint64_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i / 3);
+       return bytes;
+     }},
+};
+
+class EveryReader : public testing::TestWithParam<std::tuple<ReaderCase, ReaderCheck>> {};
+
+TEST_P(EveryReader, KeepsTheContract) {
+  const auto& [reader, check] = GetParam();
+  check.run(*reader.make(), reader.expected());
+}
+
+INSTANTIATE_TEST_SUITE_P(Contract, EveryReader,
+                         testing::Combine(testing::ValuesIn(kReaders),
+                                          testing::ValuesIn(kReaderChecks)),
+                         [](const auto& test) {
+                           return std::get<0>(test.param).name + "_" +
+                                  std::string(std::get<1>(test.param).name);
+                         });
 
 class WritableStore : public testing::TestWithParam<std::string> {
  protected:
@@ -108,29 +179,12 @@ TEST(PatternReader, NeedsNoMemoryForAnySize) {
   EXPECT_THROW(reader.read_at(far, (uint64_t{1} << 60) - 63), std::out_of_range);
 }
 
-// The promise to whoever writes a reader of his own: read_at and a size are enough.
-class TenLines : public Reader {
- public:
-  void read_at(std::span<std::byte> into, uint64_t offset) override {
-    check_range(offset, into.size(), size_bytes());
-    for (auto& value : into) value = static_cast<std::byte>(offset++);
-  }
-  uint64_t size_bytes() const override { return 1000; }
-};
-
-TEST(Reader, OfTenLinesIsEnough) {
-  TenLines reader;
-  std::vector<std::byte> bytes(2);
-  reader.read_at(bytes, 300);
-  EXPECT_EQ(bytes[0], std::byte{300 % 256});
-  EXPECT_THROW(reader.read_at(bytes, 999), std::out_of_range);
-}
-
 TEST(OpenReader, KnowsItsNamesAndListsThemOtherwise) {
   EXPECT_EQ(open_reader("zero", 5, 0)->size_bytes(), 5u);
   EXPECT_EQ(open_reader("pattern", 5, 0)->size_bytes(), 5u);
   EXPECT_EQ(open_reader("memory", 5, 0)->size_bytes(), 5u);
   EXPECT_THROW(open_reader("memroy", 5, 0), std::invalid_argument);
+  EXPECT_THROW(open_reader("http://", 5, 0), std::invalid_argument);
   EXPECT_THROW(open_reader("file:/nonexistent", 5, 0), std::system_error);
 }
 

@@ -78,15 +78,4 @@ void PatternReader::read_at(std::span<std::byte> into, uint64_t offset) {
   fill_content(kind_, seed_, into, offset);
 }
 
-std::unique_ptr<Reader> open_reader(const std::string& name, uint64_t size_bytes, uint64_t seed) {
-  if (name == "memory") return std::make_unique<MemoryBackend>(size_bytes);
-  if (name == "zero") return std::make_unique<PatternReader>(ContentKind::zero, seed, size_bytes);
-  if (name == "pattern")
-    return std::make_unique<PatternReader>(ContentKind::random, seed, size_bytes);
-  if (name.starts_with("file:"))
-    return std::make_unique<FileBackend>(name.substr(5), FileBackend::Mode::read_only);
-  throw std::invalid_argument("there is no backend '" + name +
-                              "'; there are memory, zero, pattern and file:PATH");
-}
-
 }  // namespace memsync

@@ -1,7 +1,6 @@
 // The stores that need nothing but this host: memory, a file, seeded content, zeros.
 #pragma once
 
-#include <memory>
 #include <string>
 
 #include "lib/backend/backend.h"
@@ -63,9 +62,5 @@ class PatternReader : public Reader {
 
 // Throws std::out_of_range naming both, unless [offset, offset + length) lies within size_bytes.
 void check_range(uint64_t offset, uint64_t length, uint64_t size_bytes);
-
-// A reader by its name in suites and commands: "memory", "zero", "pattern", "file:PATH". Memory
-// starts as zeros; a pattern is random content of `seed`. Throws std::invalid_argument otherwise.
-std::unique_ptr<Reader> open_reader(const std::string& name, uint64_t size_bytes, uint64_t seed);
 
 }  // namespace memsync

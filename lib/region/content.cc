@@ -50,7 +50,7 @@ void text_block(uint64_t seed, uint64_t index, Block& block) {
 
 void fill_content(ContentKind kind, uint64_t seed, std::span<std::byte> into, uint64_t offset) {
   if (kind == ContentKind::zero) {
-    std::memset(into.data(), 0, into.size());
+    std::fill(into.begin(), into.end(), std::byte{0});  // memset(3) refuses a null pointer
     return;
   }
   Block block;

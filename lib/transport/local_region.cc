@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <cstring>
 #include <deque>
 #include <optional>
 #include <stdexcept>
@@ -41,8 +40,8 @@ std::error_code error_of(Work&& work) noexcept {
 }  // namespace
 
 struct LocalRegion::State {
-  State(Reader& from, Backend* to, const RegionId& id, Hooks given)
-      : reader(from), writable(to), hooks(std::move(given)), epoch(id.epoch) {}
+  State(Reader& from, Backend* to, const RegionId& id, Hooks given, Reads threads)
+      : reader(from), writable(to), hooks(std::move(given)), reads(threads), epoch(id.epoch) {}
 
   // A read, write or exchange that may block: done by one of the pool's threads, demand first.
   struct Job {
@@ -55,6 +54,10 @@ struct LocalRegion::State {
   void add(Job job, Urgency urgency) EXCLUDES(jobs_mutex);
   void run_one() EXCLUDES(jobs_mutex);
   void cancel_waiting() EXCLUDES(jobs_mutex);
+  bool reads_at_once(Urgency urgency) const {
+    return reads == Reads::demand_at_once ? urgency == Urgency::demand
+                                          : !reader.readable_memory().empty();
+  }
   void check_range(uint64_t offset, uint64_t length) const {
     if (!lies_within(offset, length, reader.size_bytes()))
       throw std::system_error(make_error_code(RegionError::out_of_bounds), "collecting a range");
@@ -67,6 +70,7 @@ struct LocalRegion::State {
   Reader& reader;
   Backend* const writable;
   const Hooks hooks;
+  const Reads reads;
   std::atomic<uint64_t> epoch;
   DeliveryDesk desk;
 
@@ -162,8 +166,9 @@ std::vector<std::byte> LocalRegion::State::collect_wanted(std::span<const ByteRa
   return bytes;
 }
 
-LocalRegion::LocalRegion(Reader& reader, Backend* writable, const RegionId& region, Hooks hooks)
-    : state_(std::make_unique<State>(reader, writable, region, std::move(hooks))) {}
+LocalRegion::LocalRegion(Reader& reader, Backend* writable, const RegionId& region, Hooks hooks,
+                         Reads reads)
+    : state_(std::make_unique<State>(reader, writable, region, std::move(hooks), reads)) {}
 
 LocalRegion::~LocalRegion() {
   state_->cancel_waiting();
@@ -172,25 +177,21 @@ LocalRegion::~LocalRegion() {
 
 void LocalRegion::start_reads(std::span<const ReadRequest> requests, Urgency urgency,
                               Deadline deadline, CompletionSink& sink) {
-  const auto memory = state_->reader.readable_memory();
+  const bool at_once = state_->reads_at_once(urgency);
   std::vector<Completion> done;
   for (const auto& request : requests) {
-    if (memory.empty() &&
-        lies_within(request.offset, request.into.size(), state_->reader.size_bytes())) {
-      state_->add({[this, request] {
-                     state_->reader.read_at(request.into, request.offset);
+    const auto read = [this, request] { state_->reader.read_at(request.into, request.offset); };
+    if (!lies_within(request.offset, request.into.size(), state_->reader.size_bytes()))
+      done.push_back({request.tag, RegionError::out_of_bounds, {}});
+    else if (at_once)
+      done.push_back({request.tag, error_of(read), {}});
+    else
+      state_->add({[read] {
+                     read();
                      return Completion{};
                    },
                    request.tag, deadline, &sink},
                   urgency);
-      continue;
-    }
-    const bool inside = lies_within(request.offset, request.into.size(), memory.size());
-    if (inside && !request.into.empty())
-      std::memcpy(request.into.data(), memory.data() + request.offset, request.into.size());
-    done.push_back({request.tag,
-                    inside ? std::error_code{} : make_error_code(RegionError::out_of_bounds),
-                    {}});
   }
   if (!done.empty()) state_->desk.deliver(sink, std::move(done));
 }

@@ -11,11 +11,11 @@
 
 namespace memsync {
 
-// What an approach's source gives to Transport::serve(). Reads come from `reader`; where it stands
-// in memory they are borrowed, otherwise done on a few threads of this object. Writes are refused
-// unless `writable` is given. Exchanges are refused unless on_exchange is set before serving.
-// The app is stopped by `suspend_app` and, when a hand-over failed, restarted by `resume_app`.
-// Threads: as RegionService. suspend_app and resume_app are called one at a time.
+// What an approach's source gives to Transport::serve(), or asks itself where the bytes are in this
+// process. Reads come from `reader`; where it stands in memory they can be borrowed. Writes are
+// refused unless `writable` is given. Exchanges are refused unless on_exchange is set before
+// serving. The app is stopped by `suspend_app` and, when a hand-over failed, restarted by
+// `resume_app`. Threads: as RegionService. suspend_app and resume_app are called one at a time.
 class LocalRegion : public RegionService {
  public:
   struct Hooks {
@@ -29,8 +29,18 @@ class LocalRegion : public RegionService {
     std::function<std::vector<std::byte>(std::string_view, std::span<const std::byte>)>
         on_exchange{};
   };
+  // Which thread does a read.
+  enum class Reads : uint8_t {
+    // Of memory the asking one, at once; of other readers a few threads of this object, demand
+    // first, so that a slow read keeps no other one waiting.
+    pooled,
+    // Demand the asking one, which saves two wake-ups: for readers that never wait long. Background
+    // this object's threads, even of memory, so that demand comes in between.
+    demand_at_once,
+  };
   // `reader` (and `writable`, the same store, where given) outlive this.
-  LocalRegion(Reader& reader, Backend* writable, const RegionId& region, Hooks hooks);
+  LocalRegion(Reader& reader, Backend* writable, const RegionId& region, Hooks hooks,
+              Reads reads = Reads::pooled);
   ~LocalRegion() override;
 
   void start_reads(std::span<const ReadRequest> requests, Urgency urgency, Deadline deadline,

@@ -38,6 +38,61 @@ TEST(LocalRegion, TurnsWhatAReaderThrowsIntoThatRequestsError) {
   EXPECT_EQ(sink.error(3), RegionError::out_of_bounds);
 }
 
+// Says which threads read.
+class WhoReads : public FailingReader {
+ public:
+  void read_at(std::span<std::byte>, uint64_t offset) override {
+    MutexLock lock(mutex_);
+    threads_[offset] = std::this_thread::get_id();
+  }
+  std::thread::id reader_of(uint64_t offset) {
+    MutexLock lock(mutex_);
+    return threads_.at(offset);
+  }
+
+ private:
+  Mutex mutex_;
+  std::map<uint64_t, std::thread::id> threads_ GUARDED_BY(mutex_);
+};
+
+TEST(LocalRegion, ReadsDemandOnTheAskersThreadOnlyIfItIsTold) {
+  WhoReads reader;
+  CountingSink sink;
+  std::vector<std::byte> page(4096);
+  const ReadRequest first{0, page, 0};
+  const ReadRequest second{4096, page, 1};
+  {
+    LocalRegion region(reader, nullptr, {}, {}, LocalRegion::Reads::demand_at_once);
+    region.start_reads({&first, 1}, Urgency::demand, soon(), sink);
+    EXPECT_EQ(sink.count(), 1u) << "the answer is there when the call returns";
+    EXPECT_EQ(reader.reader_of(0), std::this_thread::get_id());
+    region.start_reads({&second, 1}, Urgency::background, soon(), sink);
+    ASSERT_TRUE(sink.wait_for(2));
+    EXPECT_NE(reader.reader_of(4096), std::this_thread::get_id());
+  }
+  LocalRegion region(reader, nullptr, {}, {});
+  region.start_reads({&first, 1}, Urgency::demand, soon(), sink);
+  ASSERT_TRUE(sink.wait_for(3));
+  EXPECT_NE(reader.reader_of(0), std::this_thread::get_id());
+}
+
+TEST(LocalRegion, LeavesBackgroundReadsOfMemoryToItsThreadsIfDemandIsAtOnce) {
+  struct WhoCompletes : CountingSink {
+    void completed(std::span<Completion> done) noexcept override {
+      thread = std::this_thread::get_id();
+      CountingSink::completed(done);
+    }
+    std::thread::id thread;
+  } sink;
+  MemoryBackend memory(kSize);
+  LocalRegion region(memory, nullptr, {}, {}, LocalRegion::Reads::demand_at_once);
+  std::vector<std::byte> page(4096);
+  const ReadRequest read{0, page, 0};
+  region.start_reads({&read, 1}, Urgency::background, soon(), sink);
+  ASSERT_TRUE(sink.wait_for(1));
+  EXPECT_NE(sink.thread, std::this_thread::get_id());
+}
+
 TEST(LocalRegion, DestroyedCompletesWhatWaitsWithCancelled) {
   struct Blocking : FailingReader {
     void read_at(std::span<std::byte>, uint64_t) override {

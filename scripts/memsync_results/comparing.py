@@ -25,6 +25,8 @@ YARDSTICK = "floor"
 LEVEL = 0.05  # of a two-sided test, after Holm's correction
 
 WINS, TIE, ONLY, TOO_NOISY = "wins", "tie", "only candidate", "too noisy"
+# Nor does a destination that reads from its own host (column `backend`).
+_LOCAL = "local-"
 
 JUDGED: dict[str, tuple[Measure, ...]] = {
     "read": (THROUGHPUT, FIRST_ACCESS),
@@ -123,7 +125,7 @@ def outcomes(cells: list[Cell], policy: Policy) -> list[Outcome]:
     """
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
-        if cell.series.approach != YARDSTICK and not cell.series.role:
+        if _is_rival(cell):
             groups.setdefault((cell.workload.name, cell.link.name), []).append(cell)
     places = [
         (measure, ranked) for group in groups.values()
@@ -148,6 +150,11 @@ def outcomes(cells: list[Cell], policy: Policy) -> list[Outcome]:
 def _p_of(pair: Pair, measure: Measure) -> float:
     differences, _ = differences_of(*pair.values(measure.column))
     return effects.p_differs(differences) if differences.size else math.nan
+
+
+def _is_rival(cell: Cell) -> bool:
+    moves_bytes = not cell.most_frequent("backend").startswith(_LOCAL)
+    return moves_bytes and cell.series.approach != YARDSTICK and not cell.series.role
 
 
 def _by_median(group: list[Cell], measure: Measure) -> list[Cell]:

@@ -21,6 +21,7 @@ from memsync_results.drawing import (
 )
 from memsync_results.load import Link, Series
 from memsync_results.measures import BLACKOUT, FIRST_ACCESS, PHASES, SETTLE, THROUGHPUT
+from memsync_results.prefetching import prefetching
 from memsync_results.units import quantity
 
 MOST_PANELS = 12  # of one figure: more can't be read
@@ -193,6 +194,7 @@ FIGURES: dict[str, Callable[[list[Cell]], Drawing | None]] = {
     "downtime": downtime,
     "downtime-phases": downtime_phases,
     "settle": settle,
+    "prefetching": prefetching,
 }
 
 

@@ -18,8 +18,8 @@ def winner_blocks(found: list[Outcome]) -> list[Block]:
     if not found:
         return []
     return [Table(
-        f"The best per workload and link, against the next best ({YARDSTICK} is a yardstick and "
-        "not ranked; controls are no rivals). Factor: Hodges-Lehmann estimate of the ratio, "
+        f"The best per workload and link, against the next best ({YARDSTICK} and what reads from "
+        "its own host are yardsticks and not ranked; controls are no rivals). Factor: Hodges-Lehmann estimate of the ratio, "
         "repetitions paired by round, with its exact 95 % interval. Tie: the interval holds 1, "
         f"ratio and medians disagree, or it is too little to matter. {_SURE} over all "
         f"{_comparisons(found)} pairs of rivals in this campaign",

@@ -79,6 +79,48 @@ def test_small_regions_are_handed_over_every_time(write_suite, tmp_path: Path) -
     assert outcome.code == 0, outcome.stderr
 
 
+def test_a_warm_up_records_the_trace_that_repetitions_replay(write_suite, tmp_path: Path) -> None:
+    part = READ.replace("1000003B", "8MiB").replace("sequential", "random, accesses: 40")
+    suite = write_suite(workloads=part, links=FAST, reps=2, warmup=1,
+                        approaches="  - {use: userfaultfd, with: {prefetch: trace}}\n  - {use: tcp_copy}")
+    outcome = memsync("run", suite, "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.stderr
+    traced = [row for row in outcome.rows if row["series"] == "userfaultfd"]
+    assert [(row["is_warmup"], row["trace"]) for row in traced] == [
+        ("1", "recorded"), ("0", "replayed"), ("0", "replayed")]
+    assert int(traced[0]["faults"]) >= 20
+    assert [row["faults"] for row in traced[1:]] == ["0", "0"]
+    assert {row["trace"] for row in outcome.rows if row["series"] == "tcp_copy"} == {""}
+    kept = [path.relative_to(outcome.directory).as_posix() for path in (outcome.directory / "kept").rglob("*.*")]
+    assert kept == ["kept/userfaultfd/scan/fast/destination0/touches.trace"]
+    assert not (outcome.directory / "kept" / "tcp_copy").exists()
+
+
+def test_a_replay_without_a_trace_is_no_repetition_of_it(write_suite, tmp_path: Path) -> None:
+    suite = write_suite(approaches="  - {use: userfaultfd, with: {prefetch: trace}}", reps=2)
+    outcome = memsync("run", suite, "--out", tmp_path / "out")
+    assert outcome.code == 4
+    first, second = outcome.rows
+    assert (first["status"], first["trace"]) == ("invalid", "recorded")
+    assert "warm-up" in first["status_detail"] and first["duration_s"] == ""
+    assert (second["status"], second["trace"]) == ("ok", "replayed")
+
+
+def test_accesses_drawn_afresh_differ_between_repetitions_and_not_between_series(write_suite, tmp_path: Path) -> None:
+    part = READ.replace("1000003B", "8MiB").replace("sequential", "random, accesses: 40, draws: fresh")
+    series = "  - {use: userfaultfd, as: AS, with: {prefetch: none, unit: 4KiB}}"
+    traced = series.replace("AS", "traced").replace("none", "trace")
+    suite = write_suite(workloads=part, reps=3, warmup=1,
+                        approaches="\n".join([series.replace("AS", "one"), series.replace("AS", "other"), traced]))
+    outcome = memsync("run", suite, "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.stderr  # each checked against the accesses of its own draw
+    faults = {name: [row["faults"] for row in sorted(outcome.rows, key=lambda row: int(row["order_global"]))
+                     if row["series"] == name and row["is_warmup"] == "0"] for name in ("one", "other", "traced")}
+    assert faults["one"] == faults["other"]
+    assert all(int(count) > 20 for count in faults["traced"])  # the warm-up's accesses were others
+    assert {row["access_pattern"] for row in outcome.rows} == {"random fresh"}
+
+
 def test_a_campaign_is_not_resumed_with_another_content(write_suite, tmp_path: Path) -> None:
     content = tmp_path / "content"
     content.write_bytes(b"one" * 5000)

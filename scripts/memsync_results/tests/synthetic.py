@@ -30,6 +30,14 @@ CONTROLS = [
     ("uffd-twin", "userfaultfd", "", "#E69F00", "s", 4 << 20),
     ("uffd-planted", "userfaultfd", "planted_delay=5ms", "#E69F00", "s", 4 << 20),
 ]
+# Beside uffd-demand, which they are compared with: prefetch policies, and one of other units.
+POLICIES = [
+    ("around", "userfaultfd", "around=1MiB;prefetch=around", "#D55E00", "v", CHUNK),
+    ("priority", "userfaultfd", "first=0+64KiB;60MiB+1MiB;prefetch=priority", "#CC79A7", "P",
+     CHUNK),
+    ("background", "userfaultfd", "background=on;prefetch=none", "#56B4E9", "X", CHUNK),
+    ("small-units", "userfaultfd", "prefetch=trend;unit=4KiB", "#999999", "p", CHUNK),
+]
 ROLES = {  # series -> role, of, workload, link, planted delay
     "tcp-twin": ("twin", "tcp_copy", "scan", "lan", 0.0),
     "tcp-planted": ("planted", "tcp_copy", "scan", "lan", 0.03),
@@ -55,12 +63,14 @@ class Model:
     noise: float = 0.04  # standard deviation of a measure's logarithm
     slower: dict = field(default_factory=dict)  # {(series, workload, link): factor on its times}
     controls: bool = False  # a twin and a planted series of tcp_copy's scan and of one hand-over
+    policies: bool = False  # series that differ in their prefetch policy alone
     columns: dict = field(default_factory=dict)  # the same value in every row
     manifest: dict = field(default_factory=dict)
 
     @property
     def series(self) -> list:
-        return SERIES + (CONTROLS if self.controls else [])
+        return (SERIES + (CONTROLS if self.controls else [])
+                + (POLICIES if self.policies else []))
 
 
 def write_campaign(directory: Path, model: Model | None = None) -> Path:
@@ -97,6 +107,8 @@ def write_campaign(directory: Path, model: Model | None = None) -> Path:
             if status == "ok":
                 row |= _measures(random, series, workload, link, row["is_warmup"], model.noise)
                 _slow_down(row, model.slower.get(key, 1.0), ROLES.get(series[0], (0.0,))[-1])
+                if row.get("throughput_Bps"):
+                    row["duration_s"] = row["checked_B"] / row["throughput_Bps"]
             else:
                 row["status_detail"] = f"a synthetic {status}, told with, a comma"
             row |= model.columns

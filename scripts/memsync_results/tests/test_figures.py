@@ -161,8 +161,10 @@ def test_a_campaign_without_hand_overs_has_no_figure_of_them(tmp_path: Path):
 def test_no_two_words_of_a_figure_overlap(tmp_path: Path):
     """In print size, for both kinds of axis; limit labels on one height are merged."""
     for number, links in enumerate(([("lan", 125e6, 1e-3), ("wan", 12.5e6, 0.05)], SWEEP_LINKS)):
-        cells = cells_from(tmp_path / f"c{number}", reps=6, links=links)
+        of_all = cells_from(tmp_path / f"c{number}", reps=6, links=links)
+        of_policies = cells_from(tmp_path / f"p{number}", reps=6, links=links, policies=True)
         for name in figures.FIGURES:
+            cells = of_policies if name == "prefetching" else of_all
             with style():
                 figure = figures.FIGURES[name](cells).figure
                 figure.savefig(io.BytesIO(), format="png", dpi=100)

@@ -1,5 +1,5 @@
 // Which accesses read-ahead follows, and how far.
-#include "approaches/userfaultfd/read_ahead.h"
+#include "approaches/userfaultfd/prefetch/read_ahead.h"
 
 #include <gtest/gtest.h>
 #include <vector>

@@ -1,4 +1,4 @@
-#include "approaches/userfaultfd/read_ahead.h"
+#include "approaches/userfaultfd/prefetch/read_ahead.h"
 
 #include <algorithm>
 

@@ -1,13 +1,11 @@
-// Which units to ask for before anybody touches them: follows sequential accesses by their faults.
+// Policy `window`: follows sequential accesses by their faults.
 #pragma once
 
 #include <array>
-#include <cstdint>
-#include <optional>
+
+#include "approaches/userfaultfd/prefetch/prefetcher.h"
 
 namespace memsync::userfaultfd {
-
-using UnitIndex = uint64_t;
 
 // A page that was read ahead raises no fault, so the reader's position is known only when it has
 // caught up. That is enough: a fault inside what was asked for, or right behind it, proves that
@@ -18,15 +16,15 @@ using UnitIndex = uint64_t;
 // Runs start at the region's first unit and at any fault right behind another one. The eight latest
 // are kept, so that several sequential readers do not hide each other.
 // Threads: one at a time.
-class ReadAhead {
+class ReadAhead final : public Prefetcher {
  public:
   // first_units: how far a run goes when it is first seen.
   ReadAhead(UnitIndex unit_count, UnitIndex first_units)
       : unit_count_(unit_count), first_units_(first_units) {}
 
-  void fault_at(UnitIndex unit);
+  void fault_at(UnitIndex unit) override;
   // The next unit worth asking for; nullopt when no run may go further. Each is given once per run.
-  std::optional<UnitIndex> take();
+  std::optional<UnitIndex> take() override;
 
  private:
   struct Run {

@@ -1,0 +1,122 @@
+#include "approaches/userfaultfd/own_memory.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <sys/mman.h>
+
+#include "lib/os/error.h"
+#include "lib/os/mapping.h"
+
+namespace memsync::userfaultfd {
+
+OwnMemory::OwnMemory(std::span<std::byte> bytes, const Userfault::Wishes& wishes)
+    : bytes_(bytes),
+      pages_(bytes.data(), round_up_to_page(bytes.size())),
+      tracking_(wishes.tracking),
+      userfault_(Userfault::open(wishes)),
+      written_(tracking_ == Userfault::WriteTracking::faults ? pages_.size() / page_bytes() : 0) {
+  assert(reinterpret_cast<uintptr_t>(bytes.data()) % page_bytes() == 0);
+  drop({0, pages_.size()});  // a page that is there already would never be asked for
+  // A forked child's copy is not registered and would read zeros: it gets no copy at all.
+  check(::madvise(pages_.data(), pages_.size(), MADV_DONTFORK), "keeping the region from children");
+  userfault_.register_pages(pages_, tracking_ == Userfault::WriteTracking::none
+                                        ? Userfault::Watch::missing
+                                        : Userfault::Watch::both);
+}
+
+OwnMemory::~OwnMemory() {
+  if (!let_go_) make_unreadable();
+}
+
+void OwnMemory::poison(ByteRange range) const {
+  userfault_.poison(pages_.subspan(range.offset, round_up_to_page(range.length)));
+}
+
+void OwnMemory::drop(ByteRange range) const {
+  const auto pages = pages_.subspan(range.offset, round_up_to_page(range.length));
+  check(::madvise(pages.data(), pages.size(), MADV_DONTNEED), "dropping the region's pages");
+}
+
+void OwnMemory::let_go() {
+  userfault_.unregister(pages_);
+  check(::madvise(pages_.data(), pages_.size(), MADV_DOFORK),
+        "giving the region to children again");
+  let_go_ = true;
+}
+
+void OwnMemory::make_unreadable() noexcept {
+  try {
+    userfault_.make_unreadable(pages_);
+  } catch (const std::exception&) {
+    // No mapping to be had: without any access a waiting thread at least gets SIGSEGV.
+    ::mprotect(pages_.data(), pages_.size(), PROT_NONE);
+    userfault_.wake(pages_);
+  }
+}
+
+size_t OwnMemory::take_faults(std::span<uint64_t> offsets) {
+  std::array<Userfault::Event, 32> events;
+  for (;;) {
+    const size_t taken =
+        userfault_.take_events(std::span(events).first(std::min(offsets.size(), events.size())));
+    size_t count = 0;
+    for (const auto& event : std::span(events).first(taken)) switch (event.kind) {
+        case Userfault::Event::Kind::missing:
+          // Elsewhere: in a part that was moved, which is about to be made unreadable.
+          if (offset_of(event.address) < pages_.size()) offsets[count++] = offset_of(event.address);
+          break;
+        case Userfault::Event::Kind::write:
+          note_write(event);
+          break;
+        case Userfault::Event::Kind::moved:
+          refuse_move(event);
+      }
+    if (count != 0 || taken == 0) return count;  // all were writes: there may be more
+  }
+}
+
+void OwnMemory::note_write(const Userfault::Event& event) {
+  written_.set(offset_of(event.address) / page_bytes());
+  userfault_.lift_protection({event.address, page_bytes()});
+}
+
+// Its pages would have to come to where nobody keeps count of them.
+void OwnMemory::refuse_move(const Userfault::Event& event) const {
+  userfault_.make_unreadable({event.moved_to, event.length});
+  throw_errno("the application moved " + std::to_string(event.length) +
+                  " bytes of the region (mremap), which must stay where it is",
+              EFAULT);
+}
+
+std::vector<ByteRange> OwnMemory::take_written() {
+  std::vector<ByteRange> found;
+  if (tracking_ == Userfault::WriteTracking::scan) {
+    pagemap_.for_each_written(pages_, Pagemap::Then::protect, [&](std::span<std::byte> run) {
+      found.push_back({offset_of(run.data()), run.size()});
+    });
+  } else if (tracking_ == Userfault::WriteTracking::faults) {
+    for (const ChunkIndex page : written_.all_set()) {
+      written_.clear(page);  // before it is protected: a write in between is noted once too often
+      userfault_.protect(pages_.subspan(page * page_bytes(), page_bytes()));
+      found.push_back({page * page_bytes(), page_bytes()});
+    }
+  }
+  if (!found.empty())  // the tail's page is whole, the region is not
+    found.back().length = std::min(found.back().length, bytes_.size() - found.back().offset);
+  return found;
+}
+
+std::vector<ByteRange> OwnMemory::absent() const {
+  std::vector<ByteRange> found;
+  pagemap_.for_each_absent(pages_, [&](std::span<std::byte> run) {
+    found.push_back({offset_of(run.data()), run.size()});
+  });
+  return found;
+}
+
+void OwnMemory::wake(ByteRange range) const noexcept {
+  userfault_.wake(pages_.subspan(range.offset, round_up_to_page(range.length)));
+}
+
+}  // namespace memsync::userfaultfd

@@ -1,0 +1,313 @@
+#include "lib/os/userfault.h"
+
+#include <array>
+#include <cerrno>
+#include <fcntl.h>
+#include <fstream>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "lib/os/error.h"
+#include "lib/os/mapping.h"
+#include "lib/os/userfault_kernel.h"
+
+namespace memsync {
+
+namespace {
+
+constexpr int kOpenFlags = O_CLOEXEC | O_NONBLOCK;
+
+uint64_t address_of(const std::byte* at) {
+  return reinterpret_cast<uint64_t>(at);
+}
+std::byte* pointer_to(uint64_t address) {
+  return reinterpret_cast<std::byte*>(address);
+}
+uffdio_range range_of(std::span<std::byte> pages) {
+  return {address_of(pages.data()), pages.size()};
+}
+
+FileDescriptor open_through_device() {
+  const FileDescriptor device{::open("/dev/userfaultfd", O_RDWR | O_CLOEXEC)};
+  if (!device.is_open()) return {};
+  return FileDescriptor{::ioctl(device.get(), kIoctlNewUserfault, kOpenFlags)};
+}
+
+FileDescriptor open_by_call(int extra_flags) {
+  return FileDescriptor{static_cast<int>(::syscall(SYS_userfaultfd, kOpenFlags | extra_flags))};
+}
+
+// The device comes first: its faults include the kernel's own (read(2) into the region).
+// (userfaultfd.rst, "Creating a userfaultfd")
+FileDescriptor open_by(Userfault::Door door) {
+  switch (door) {
+    case Userfault::Door::device:
+      return open_through_device();
+    case Userfault::Door::call:
+      return open_by_call(0);
+    case Userfault::Door::user_mode:
+      return open_by_call(UFFD_USER_MODE_ONLY);
+    case Userfault::Door::any:
+      break;
+  }
+  for (const auto each :
+       {Userfault::Door::device, Userfault::Door::call, Userfault::Door::user_mode}) {
+    FileDescriptor result = open_by(each);
+    if (result.is_open() || each == Userfault::Door::user_mode) return result;
+  }
+  return {};
+}
+
+// The handshake; the features the kernel offers. A descriptor takes it once.
+uint64_t shake_hands(const FileDescriptor& descriptor, uint64_t features) {
+  uffdio_api api{};
+  api.api = UFFD_API;
+  api.features = features;
+  check(::ioctl(descriptor.get(), UFFDIO_API, &api), "the handshake UFFDIO_API");
+  return api.features;
+}
+
+// What must be offered; poison, which has a substitute, is not among it.
+uint64_t features_of(const Userfault::Wishes& wishes) {
+  uint64_t features = UFFD_FEATURE_EVENT_REMAP;
+  if (wishes.raises_sigbus) features |= UFFD_FEATURE_SIGBUS;
+  if (wishes.tracking != Userfault::WriteTracking::none) features |= UFFD_FEATURE_PAGEFAULT_FLAG_WP;
+  if (wishes.tracking == Userfault::WriteTracking::scan) features |= kFeatureAsyncProtection;
+  return features;
+}
+
+std::string missing_feature(uint64_t missing) {
+  utsname system{};
+  ::uname(&system);
+  const std::string kernel = std::string("kernel ") + system.release;
+  if ((missing & kFeatureAsyncProtection) != 0)
+    return kernel +
+           " can't track writes by scanning (UFFD_FEATURE_WP_ASYNC, 6.7 or newer); use 'faults'";
+  return kernel + " lacks userfaultfd features (mask " + std::to_string(missing) +
+         "); use a newer one";
+}
+
+std::string open_problem(int error) {
+  utsname system{};
+  ::uname(&system);
+  const std::string kernel = std::string("kernel ") + system.release;
+  if (error == ENOSYS)
+    return kernel + " is built without userfaultfd; use one with CONFIG_USERFAULTFD=y";
+  std::string allowed = "?";
+  std::ifstream("/proc/sys/vm/unprivileged_userfaultfd") >> allowed;
+  if (error == EPERM)
+    return "userfaultfd is not permitted here (vm.unprivileged_userfaultfd=" + allowed +
+           ", no CAP_SYS_PTRACE, /dev/userfaultfd " +
+           (::access("/dev/userfaultfd", F_OK) == 0 ? "not accessible" : "absent") +
+           "); run as root, set the sysctl to 1, or allow this user /dev/userfaultfd";
+  return "opening userfaultfd on " + kernel + ": " + std::generic_category().message(error);
+}
+
+// How a request that ended early goes on. `result` is the kernel's count of bytes or a negative
+// errno, as UFFDIO_COPY and its like report it.
+enum class Progress : uint8_t { some, page_exists, unmapped, again, failed };
+Progress progress_of(int64_t result, int error) {
+  switch (error) {
+    case EINTR:
+      return Progress::again;
+    case EAGAIN:  // the process's memory map is changing right now
+      return result > 0 ? Progress::some : Progress::again;
+    case EEXIST:
+      return Progress::page_exists;
+    case ENOENT:
+      return Progress::unmapped;
+    default:
+      return Progress::failed;
+  }
+}
+
+// Runs `attempt(done, size, result)` until all pages are handled. Pages that exist already are
+// passed over and their waiters woken: somebody else's answer came first, an ordinary day. Where
+// the application has unmapped some, the others are tried one by one.
+template <typename Attempt>
+void for_all_pages(const Userfault& userfault, std::span<std::byte> pages, const char* name,
+                   Attempt attempt) {
+  size_t most = pages.size();
+  for (size_t done = 0; done < pages.size();) {
+    const size_t size = std::min(most, pages.size() - done);
+    int64_t result = 0;
+    if (attempt(done, size, result) == 0) {
+      done += size;
+      most = std::min(2 * most, pages.size());
+      continue;
+    }
+    switch (const int error = errno; progress_of(result, error)) {
+      case Progress::some:
+        done += static_cast<size_t>(result);
+        break;
+      case Progress::page_exists:
+        userfault.wake(pages.subspan(done, page_bytes()));
+        done += page_bytes();
+        break;
+      case Progress::unmapped:
+        if (size == page_bytes()) done += page_bytes();
+        most = page_bytes();
+        break;
+      case Progress::again:
+        break;
+      case Progress::failed:
+        throw_errno(std::string(name) + " of " + std::to_string(pages.size()) + " bytes", error);
+    }
+  }
+}
+
+}  // namespace
+
+Userfault Userfault::open(const Wishes& wishes) {
+  FileDescriptor probe = open_by(wishes.door);
+  if (!probe.is_open()) throw_errno("opening userfaultfd");
+  const uint64_t offered = shake_hands(probe, 0);
+  uint64_t wanted = features_of(wishes);
+  if ((wanted & ~offered) != 0) throw_errno(missing_feature(wanted & ~offered), ENOTSUP);
+  const bool poison = wishes.poisoning == Poisoning::if_offered && (offered & kFeaturePoison) != 0;
+  if (poison) wanted |= kFeaturePoison;
+  FileDescriptor descriptor = open_by(wishes.door);
+  if (!descriptor.is_open()) throw_errno("opening userfaultfd");
+  shake_hands(descriptor, wanted);
+  return {std::move(descriptor), poison};
+}
+
+std::vector<std::string> Userfault::problems(const Wishes& wishes) {
+  const FileDescriptor probe = open_by(wishes.door);
+  if (!probe.is_open()) return {open_problem(errno)};
+  try {
+    const uint64_t missing = features_of(wishes) & ~shake_hands(probe, 0);
+    if (missing != 0) return {missing_feature(missing)};
+  } catch (const std::system_error& problem) {
+    return {std::string("userfaultfd refuses this program's version: ") + problem.what()};
+  }
+  return {};
+}
+
+void Userfault::register_pages(std::span<std::byte> pages, Watch watch) const {
+  uffdio_register request{};
+  request.range = range_of(pages);
+  if (watch != Watch::writes) request.mode |= UFFDIO_REGISTER_MODE_MISSING;
+  if (watch != Watch::missing) request.mode |= UFFDIO_REGISTER_MODE_WP;
+  check(::ioctl(descriptor_.get(), UFFDIO_REGISTER, &request),
+        "registering " + std::to_string(pages.size()) + " bytes with userfaultfd");
+  if (watch != Watch::writes && (request.ioctls & (uint64_t{1} << _UFFDIO_COPY)) == 0)
+    throw_errno("registering memory that userfaultfd can't copy to", ENOTSUP);
+}
+
+void Userfault::unregister(std::span<std::byte> pages) const {
+  uffdio_range range = range_of(pages);
+  check(::ioctl(descriptor_.get(), UFFDIO_UNREGISTER, &range),
+        "unregistering " + std::to_string(pages.size()) + " bytes from userfaultfd");
+}
+
+void Userfault::place(std::byte* at, std::span<const std::byte> pages,
+                      Protection protection) const {
+  for_all_pages(*this, {at, pages.size()}, "UFFDIO_COPY",
+                [&](size_t done, size_t size, int64_t& result) {
+                  uffdio_copy request{};
+                  request.dst = address_of(at + done);
+                  request.src = address_of(pages.data() + done);
+                  request.len = size;
+                  if (protection == Protection::on) request.mode = UFFDIO_COPY_MODE_WP;
+                  const int status = ::ioctl(descriptor_.get(), UFFDIO_COPY, &request);
+                  result = request.copy;
+                  return status;
+                });
+}
+
+void Userfault::place_zeros(std::span<std::byte> pages) const {
+  for_all_pages(*this, pages, "UFFDIO_ZEROPAGE", [&](size_t done, size_t size, int64_t& result) {
+    uffdio_zeropage request{};
+    request.range = range_of(pages.subspan(done, size));
+    const int status = ::ioctl(descriptor_.get(), UFFDIO_ZEROPAGE, &request);
+    result = request.zeropage;
+    return status;
+  });
+}
+
+void Userfault::set_protection(std::span<std::byte> pages, uint64_t mode) const {
+  uffdio_writeprotect request{};
+  request.range = range_of(pages);
+  request.mode = mode;
+  int status = 0;
+  do status = ::ioctl(descriptor_.get(), UFFDIO_WRITEPROTECT, &request);
+  while (status < 0 && (errno == EAGAIN || errno == EINTR));
+  if (status < 0 && errno == ENOENT) return;  // the application has unmapped it
+  check(status, "UFFDIO_WRITEPROTECT of " + std::to_string(pages.size()) + " bytes");
+}
+
+void Userfault::protect(std::span<std::byte> pages) const {
+  set_protection(pages, UFFDIO_WRITEPROTECT_MODE_WP);
+}
+
+void Userfault::lift_protection(std::span<std::byte> pages) const {
+  set_protection(pages, 0);
+}
+
+void Userfault::poison(std::span<std::byte> pages) const {
+  if (!has_poison_) {
+    map_over(pages);
+    return;
+  }
+  for_all_pages(*this, pages, "UFFDIO_POISON", [&](size_t done, size_t size, int64_t& result) {
+    PoisonRequest request{};
+    request.range = range_of(pages.subspan(done, size));
+    const int status = ::ioctl(descriptor_.get(), kIoctlPoison, &request);
+    result = request.updated;
+    return status;
+  });
+}
+
+void Userfault::make_unreadable(std::span<std::byte> pages) const {
+  if (!has_poison_) {
+    map_over(pages);
+    return;
+  }
+  poison(pages);
+  wake(pages);
+}
+
+// A page of a mapped file that lies past the file's end raises SIGBUS (mmap(2)). The offset is the
+// address, so that neighbours become one mapping and their number stays small.
+void Userfault::map_over(std::span<std::byte> pages) const {
+  const FileDescriptor nothing = FileDescriptor::memory_file("memsync-lost", 0);
+  const void* mapped =
+      ::mmap(pages.data(), pages.size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+             nothing.get(), static_cast<off_t>(address_of(pages.data())));
+  if (mapped == MAP_FAILED) throw_errno("making lost pages unreadable");
+  wake(pages);
+}
+
+void Userfault::wake(std::span<std::byte> pages) const noexcept {
+  uffdio_range range = range_of(pages);
+  ::ioctl(descriptor_.get(), UFFDIO_WAKE, &range);
+}
+
+size_t Userfault::take_events(std::span<Event> events) const {
+  std::array<uffd_msg, 32> messages;
+  const size_t room = std::min(events.size(), messages.size());
+  const ssize_t got = ::read(descriptor_.get(), messages.data(), room * sizeof(uffd_msg));
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+  check(got, "reading page faults");
+  size_t count = 0;
+  for (size_t i = 0; i < static_cast<size_t>(got) / sizeof(uffd_msg); ++i) {
+    const uffd_msg& message = messages[i];
+    if (message.event == UFFD_EVENT_PAGEFAULT) {
+      const bool write = (message.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP) != 0;
+      events[count++] = {
+          .kind = write ? Event::Kind::write : Event::Kind::missing,
+          .address = pointer_to(message.arg.pagefault.address / page_bytes() * page_bytes())};
+    } else if (message.event == UFFD_EVENT_REMAP) {
+      events[count++] = {.kind = Event::Kind::moved,
+                         .address = pointer_to(message.arg.remap.from),
+                         .moved_to = pointer_to(message.arg.remap.to),
+                         .length = message.arg.remap.len};
+    }
+  }
+  return count;
+}
+
+}  // namespace memsync
