@@ -7,10 +7,12 @@ from memsync_results.cells import Cell
 from memsync_results.comparing import LEVEL, ONLY, TIE, WINS, Outcome, Rank
 from memsync_results.effects import fewest_pairs
 from memsync_results.load import Link, Workload
-from memsync_results.measures import FIRST_ACCESS, PRIMARY, Measure
+from memsync_results.measures import BLACKOUT, FIRST_ACCESS, FULL, PRIMARY, THROUGHPUT, Measure
 from memsync_results.page import Block, Items, Paragraph, Strong, Table
 from memsync_results.units import interval, quantity, rate, size
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
+_TITLES = {BLACKOUT: "downtime", FULL: "time", FIRST_ACCESS: "first access"}
 _MOST_SENTENCES = 12  # more places than these are a table
 
 
@@ -35,8 +37,8 @@ def answer_blocks(found: list[Outcome]) -> list[Block]:
 def plain_answers(found: list[Outcome]) -> list[str]:
     """The same sentences as texts, one per workload, link and measure."""
     links = list(dict.fromkeys(outcome.best.link for outcome in found))
-    return ["".join(_sentence((o.best.workload, o.best.link), [o], links)) for o in found
-            if not o.too_noisy]
+    return ["".join(_sentence((o.best.workload, o.best.link), [o], links)).replace(NO_BREAK, " ")
+            for o in found if not o.too_noisy]
 
 
 def rival_of(outcome: Outcome) -> Rank | None:
@@ -60,9 +62,9 @@ def _sentence(
     workload, link = place
     pieces: list[str] = [f"{doing(workload)} ({workload.name}), {link_name(link, links)}: "]
     for k, outcome in enumerate(here):
-        primary = outcome.measure == PRIMARY[workload.does]
-        name = outcome.measure.title
-        pieces += [] if primary else [f" {name[0].upper()}{name[1:]}: " if k else f"{name}: "]
+        name = _TITLES.get(outcome.measure, outcome.measure.title)
+        if outcome.measure != THROUGHPUT:  # which its unit tells
+            pieces.append(f" {name[0].upper()}{name[1:]}: " if k else f"{name} ")
         pieces += [*_finding(outcome), "."]
     return pieces
 
@@ -87,12 +89,12 @@ def _finding(outcome: Outcome) -> list[str]:
     if rival is None:
         return [Strong(labelled(best)), f", {ONLY}: {with_interval(best, measure)}"
                 + in_round_trips(best, measure)]
-    median = f"{quantity(best.median(measure.column), measure.unit)}{in_round_trips(best, measure)}"
+    median = median_of(best, measure) + in_round_trips(best, measure)
     if rival.tie:
-        other = quantity(rival.cell.median(measure.column), measure.unit)
+        other = median_of(rival.cell, measure)
         times = f"{factor(rival)}, " if rival.effect.shift and rival.effect.is_ratio else ""
         return [Strong("tie"), f" of {labelled(best)} {median} and {labelled(rival.cell)} {other} "
-                f"({times}{rival.tie})"]
+                f"({times}{rival.tie.replace(' %', NO_BREAK + '%')})"]
     if measure.better == "higher":
         lead = f"{_times(rival)} {labelled(rival.cell)}'s"
     else:
@@ -106,13 +108,19 @@ def labelled(cell: Cell) -> str:
     return name if name == approach else f"{name} ({approach})"
 
 
+def median_of(cell: Cell, measure: Measure) -> str:
+    """With as many digits as where its interval stands beside it."""
+    return with_interval(cell, measure).partition(" (")[0]
+
+
 def with_interval(cell: Cell, measure: Measure) -> str:
     """"38.7 ms (38.3 to 39.1)"; * where that is the full range."""
     found = cell.interval(measure.column)
     if found is None:
         return ""
     median, ends = interval(found.median, found.low, found.high, measure.unit)
-    return f"{median}{'' if found.is_confident else '*'}" + (f" ({ends})" if ends else "")
+    star = "" if found.is_confident else "*"
+    return median.replace(" ", NO_BREAK) + star + (f" ({ends})" if ends else "")
 
 
 def in_round_trips(cell: Cell, measure: Measure) -> str:
@@ -120,7 +128,7 @@ def in_round_trips(cell: Cell, measure: Measure) -> str:
     median = cell.median(measure.column)
     if measure.unit != "s" or not cell.link.rtt_s or not median:
         return ""
-    return f" = {median / cell.link.rtt_s:.1f} RTT"
+    return f" = {median / cell.link.rtt_s:.1f}{NO_BREAK}RTT"
 
 
 def factor(rank: Rank) -> str:
@@ -129,24 +137,25 @@ def factor(rank: Rank) -> str:
 
 
 def _times(rank: Rank) -> str:
-    return f"{_factor_text(rank.distance)}×"
+    return f"{times_text(rank.distance)}×"
 
 
 def _ends(rank: Rank) -> str:
     shift = rank.effect.shift
-    return f"{_factor_text(shift.low)} to {_factor_text(shift.high)}" if shift else "unpaired"
+    return f"{times_text(shift.low)} to {times_text(shift.high)}" if shift else "unpaired"
 
 
-def _factor_text(shift: float) -> str:
+def times_text(shift: float) -> str:
+    """A shift of logarithms as a factor: "1.44", "10.4", "142"."""
     times = math.exp(shift)
-    return f"{times:.2f}" if times < 10 else f"{times:.0f}"
+    return f"{times:.{2 if times < 9.995 else 1 if times < 99.95 else 0}f}"
 
 
 def how_sure(rank: Rank) -> str:
     """Of one that is behind beyond a tie."""
     needed = fewest_pairs(rank.comparisons, LEVEL)
     if rank.is_sure:
-        return f"p = {rank.p_adjusted:.2g}, sure"
+        return f"p = {rank.p_adjusted:.2g}, sure".replace(" = ", f"{NO_BREAK}={NO_BREAK}")
     if rank.effect.pairs < needed:
         return f"not sure: {rank.effect.pairs} rounds can't be, at least {needed} are needed"
     return f"not sure: p = {rank.p_adjusted:.2g}, not < {LEVEL}"
@@ -166,7 +175,7 @@ def doing(workload: Workload) -> str:
 
 def link_name(link: Link, links: list[Link]) -> str:
     """"RTT 25 ms" where nothing else differs between `links`, else the name with its nature."""
-    rtt = f"RTT {quantity(link.rtt_s, 's') if link.rtt_s else '0'}"
+    rtt = f"RTT {quantity(link.rtt_s, 's') if link.rtt_s else '0'}".replace(" ", NO_BREAK)
     if (len({(one.rate_Bps, one.loss_ratio, one.jitter_s) for one in links}) == 1
             and len({one.rtt_s for one in links}) == len(links)):
         return rtt

@@ -171,7 +171,14 @@ def _html_table(table: Table) -> str:
         f"<caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{rows}\n</tbody></table></div>"
     )
-    return f"<details><summary>{caption}</summary>{whole}</details>" if table.folded else whole
+    if table.folded:
+        return f"<details><summary>{html.escape(_summary(table))}</summary>{whole}</details>"
+    return whole
+
+
+def _summary(table: Table) -> str:
+    """What a folded table shows of its caption: the first sentence."""
+    return table.caption.partition(". ")[0]
 
 
 def _html_picture(picture: Picture, colours: dict[str, str]) -> str:
@@ -233,9 +240,11 @@ def _markdown_table(table: Table) -> str:
     lines = [list(map(_markdown_cell, table.columns)), rules,
              *([_markdown_piece(text) for text in row] for row in table.rows)]
     grid = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    captioned = f"*{_markdown_cell(table.caption)}*\n\n{grid}"
     if table.folded:
-        return _markdown_fold(table.caption, grid)
-    return f"*{_markdown_cell(table.caption)}*\n\n{grid}"
+        return _markdown_fold(
+            _summary(table), grid if _summary(table) == table.caption else captioned)
+    return captioned
 
 
 def _markdown_fold(caption: str, inside: str) -> str:

@@ -26,7 +26,8 @@ def calibration_blocks(campaign: Campaign) -> list[Block]:
               ["link", "engine", "RTT asked", "RTT p50", "RTT p99", "rate asked", "rate measured",
                "loss asked", "jitter asked", "rows in tolerance"],
               [_link_row(campaign, link) for link in campaign.links.values()]),
-        *([Paragraph("Every single calibration: calibration.json.")] if campaign.calibration else []),
+        Paragraph("Every single calibration: calibration.json." if campaign.calibration else
+                  "No calibration.json: nothing was calibrated."),
     ]
 
 

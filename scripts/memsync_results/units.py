@@ -35,6 +35,8 @@ def interval(median: float, low: float, high: float, unit: str) -> tuple[str, st
     The second text is empty where no digit shown differs. An end that would need four digits
     before the point takes all three to its own prefix, at most one step up.
     """
+    if low == median == high:
+        return quantity(median, unit), ""
     largest = max(abs(low), abs(high))
     exponent = _exponent(median or largest, unit, 3)
     if unit and largest >= 1000 * 10.0**exponent and exponent < max(_PREFIXES):
@@ -43,9 +45,8 @@ def interval(median: float, low: float, high: float, unit: str) -> tuple[str, st
     is_counted = unit == "B" and exponent == 0
     decimals = 0 if is_counted else _decimals(scaled[0] or largest / 10.0**exponent)
     middle, *ends = (f"{value:.{decimals}f}" for value in scaled)
-    if set(ends) == {middle}:
-        return quantity(median, unit), ""
-    return f"{middle} {_PREFIXES[exponent]}{unit}".rstrip(), " to ".join(ends)
+    text = f"{middle} {_PREFIXES[exponent]}{unit}".rstrip()
+    return text, "" if set(ends) == {middle} else " to ".join(ends)
 
 
 def rate(bytes_per_second: float | None) -> str:

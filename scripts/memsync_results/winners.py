@@ -1,8 +1,6 @@
 """Which approach wins where, by how much, how sure: the tables of a report that say so."""
 
-import math
-
-from memsync_results.answers import with_interval
+from memsync_results.answers import times_text, with_interval
 from memsync_results.cells import Cell
 from memsync_results.comparing import LEVEL, ONLY, TOO_NOISY, WINS, YARDSTICK, Outcome, Rank
 from memsync_results.effects import fewest_pairs
@@ -75,13 +73,9 @@ def factor_text(rank: Rank) -> str:
     shift = rank.effect.shift
     if shift is None or not rank.effect.is_ratio:
         return "no repetitions pair up"
-    middle, low, high = (_times(math.exp(x)) for x in (shift.estimate, shift.low, shift.high))
+    middle, low, high = (times_text(x) for x in (shift.estimate, shift.low, shift.high))
     star = "" if shift.coverage >= 0.94 else "*"
     return f"{middle}×{star} ({low} to {high})"
-
-
-def _times(factor: float) -> str:
-    return f"{factor:.2f}" if factor < 10 else f"{factor:.0f}"
 
 
 def sureness(rank: Rank) -> str:

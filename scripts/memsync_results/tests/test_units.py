@@ -22,6 +22,7 @@ def test_an_interval_shares_the_prefix_of_its_median():
     assert interval(843e-6, 625e-6, 1473e-6, "s") == ("0.843 ms", "0.625 to 1.473")
     assert interval(1.2e6, 0.9e6, 2e9, "B/s") == ("0.00120 GB/s", "0.00090 to 2.00000")
     assert interval(0.0, 0.0, 0.002, "s") == ("0.00 ms", "0.00 to 2.00")
+    assert interval(2.5e6, 2.499e6, 2.501e6, "B/s") == ("2.50 MB/s", "")
     assert interval(5.0, 5.0, 5.0, "s") == ("5 s", "")
     assert interval(4.0, 3.0, 5.0, "B") == ("4 B", "3 to 5")
 
