@@ -9,6 +9,7 @@ from memsync_results.effects import fewest_pairs
 from memsync_results.load import Link, Workload
 from memsync_results.measures import BLACKOUT, FIRST_ACCESS, FULL, PRIMARY, THROUGHPUT, Measure
 from memsync_results.page import Block, Items, Paragraph, Strong, Table
+from memsync_results.statistics import FEWEST_FOR_INTERVAL
 from memsync_results.units import interval, quantity, rate, size
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -27,11 +28,30 @@ def answer_blocks(found: list[Outcome]) -> list[Block]:
     for outcome in shown:
         places.setdefault((outcome.best.workload, outcome.best.link), []).append(outcome)
     links = list(dict.fromkeys(link for _, link in places))
+    note = _too_few(shown)
     if len(places) <= _MOST_SENTENCES:
-        return [Items([_sentence(place, here, links) for place, here in places.items()])]
-    return [_table(workload, {link: here for (own, link), here in places.items()
-                              if own == workload}, links)
-            for workload in dict.fromkeys(workload for workload, _ in places)]
+        return [Items([_sentence(place, here, links) for place, here in places.items()]), *note]
+    tables = [_table(workload, {link: here for (own, link), here in places.items()
+                                if own == workload}, links)
+              for workload in dict.fromkeys(workload for workload, _ in places)]
+    return [*tables, *note]
+
+
+def _too_few(shown: list[Outcome]) -> list[Block]:
+    """What few repetitions forbid, said once and not beside each place."""
+    ranks = [rank for outcome in shown if (rank := rival_of(outcome)) and not rank.tie]
+    short = [rank for rank in ranks if rank.effect.pairs < fewest_pairs(rank.comparisons, LEVEL)]
+    sentences = []
+    if short:
+        rounds = max(rank.effect.pairs for rank in short)
+        asked = short[0].comparisons
+        verb = "comparison needs" if asked == 1 else "comparisons need"
+        sentences.append(f"Not sure: {rounds} rounds can't be; {asked} {verb} at least "
+                         f"{fewest_pairs(asked, LEVEL)}.")
+    if any(rival_of(o) is None and o.interval and not o.interval.is_confident for o in shown):
+        sentences.append(f"*: the full range; fewer than {FEWEST_FOR_INTERVAL} repetitions give no "
+                         "95 % interval.")
+    return [Paragraph(" ".join(sentences), "note")] if sentences else []
 
 
 def plain_answers(found: list[Outcome]) -> list[str]:
@@ -110,7 +130,7 @@ def labelled(cell: Cell) -> str:
 
 def median_of(cell: Cell, measure: Measure) -> str:
     """With as many digits as where its interval stands beside it."""
-    return with_interval(cell, measure).partition(" (")[0]
+    return with_interval(cell, measure).partition(" (")[0].removesuffix("*")
 
 
 def with_interval(cell: Cell, measure: Measure) -> str:
@@ -153,12 +173,11 @@ def times_text(shift: float) -> str:
 
 def how_sure(rank: Rank) -> str:
     """Of one that is behind beyond a tie."""
-    needed = fewest_pairs(rank.comparisons, LEVEL)
     if rank.is_sure:
         return f"p = {rank.p_adjusted:.2g}, sure".replace(" = ", f"{NO_BREAK}={NO_BREAK}")
-    if rank.effect.pairs < needed:
-        return f"not sure: {rank.effect.pairs} rounds can't be, at least {needed} are needed"
-    return f"not sure: p = {rank.p_adjusted:.2g}, not < {LEVEL}"
+    if rank.effect.pairs < fewest_pairs(rank.comparisons, LEVEL):
+        return "not sure"
+    return f"p = {rank.p_adjusted:.2g}, not sure".replace(" = ", f"{NO_BREAK}={NO_BREAK}")
 
 
 def doing(workload: Workload) -> str:

@@ -49,7 +49,7 @@ def control_blocks(controls: Controls) -> list[Block]:
     blocks: list[Block] = [Paragraph(
         f"Controls: {_controls_text(controls)}.",
         "alarm" if controls.stamp == INVALID else "note" if controls.reasons else "")]
-    rows = [[finding] for finding in controls.findings]
+    rows = [[text] for text in [*controls.failures, *controls.findings, *controls.gaps]]
     if rows:
         blocks.append(Table(
             "What the controls showed. A twin (an A/A test) is a series measured a second time "
@@ -70,7 +70,11 @@ def _controls_text(controls: Controls) -> str:
         shown.append(f"planted {' and '.join(delays)} found")
     text = f"{VALID} (passed)" if controls.stamp == VALID else controls.stamp
     text += f": {', '.join(shown)}" if shown else ""
-    return text + "".join(f"; {reason}" for reason in controls.reasons)
+    reasons, more = controls.reasons, 0
+    if controls.stamp != INVALID and len(reasons) > 2:  # what was not controlled reads alike
+        reasons, more = reasons[:1], len(reasons) - 1
+    return (text + "".join(f"; {reason}" for reason in reasons)
+            + (f"; and {more} more like it" if more else ""))
 
 
 def _noise_blocks(judgement: Judgement) -> list[Block]:

@@ -148,7 +148,12 @@ def _numeric_columns(table: Table) -> set[int]:
     """Those that hold numbers and nothing else, empty cells apart."""
     columns = [[row[k] for row in table.rows if row[k]] for k in range(len(table.columns))]
     return {k for k, texts in enumerate(columns)
-            if k >= table.header_columns and texts and all(map(_NUMBER.match, texts))}
+            if k >= table.header_columns and texts and all(map(_is_number, texts))}
+
+
+def _is_number(text: str) -> bool:
+    """Whether a cell is a quantity, its interval or a count, and no sentence."""
+    return bool(_NUMBER.match(text)) and ", " not in text
 
 
 def _html_table(table: Table) -> str:

@@ -58,7 +58,16 @@ def test_a_tie_names_both_and_why():
 
 def test_what_is_not_sure_says_so():
     found = outcome_of(named("a", spread(100, 5, seed=1)), named("b", spread(50, 5, seed=2)))
-    assert "not sure: 5 rounds can't be, at least 6 are needed" in plain_answers([found])[0]
+    assert plain_answers([found])[0].endswith(", not sure).")
+    _, note = answer_blocks([found])
+    assert note.text == "Not sure: 5 rounds can't be; 1 comparison needs at least 6."
+    enough = outcome_of(named("a", spread(100, seed=1)), named("b", spread(50, seed=2)))
+    assert len(answer_blocks([enough])) == 1
+
+
+def test_the_range_of_few_repetitions_is_no_interval():
+    _, note = answer_blocks([outcome_of(named("a", spread(100, 3)))])
+    assert note.text == "*: the full range; fewer than 6 repetitions give no 95 % interval."
 
 
 def test_a_time_counts_round_trips_and_what_takes_longer_is_named(tmp_path: Path):
@@ -75,9 +84,9 @@ def blocks_of(directory: Path, **model) -> list:
 
 
 def test_few_places_are_sentences_and_many_are_tables_of_the_same_size(tmp_path: Path):
-    [few] = blocks_of(tmp_path / "few", reps=6)
+    few, _ = blocks_of(tmp_path / "few", reps=6)
     assert isinstance(few, Items) and len(few.items) == 9
-    many = blocks_of(tmp_path / "many", reps=6, links=SWEEP_LINKS)
+    *many, _ = blocks_of(tmp_path / "many", reps=6, links=SWEEP_LINKS)
     assert [type(block) for block in many] == [Table] * 3  # a workload each
     assert all(len(block.rows) == len(SWEEP_LINKS) for block in many)
     assert many[0].rows[1][0] == "RTT\N{NO-BREAK SPACE}1\N{NO-BREAK SPACE}ms"
@@ -85,7 +94,7 @@ def test_few_places_are_sentences_and_many_are_tables_of_the_same_size(tmp_path:
 
 
 def test_the_answers_come_first_and_the_question_right_after(tmp_path: Path):
-    directory = write_campaign(tmp_path / "c", Model(reps=6))
+    directory = write_campaign(tmp_path / "c", Model(reps=12))
     write_report(directory)
     parts = (directory / "report.md").read_text(encoding="utf-8").split("\n\n")
     assert parts[1] == "## Outcome at a glance"
