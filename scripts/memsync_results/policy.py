@@ -52,6 +52,11 @@ class Policy:
     source: str  # the file it came from
     demands_judged: bool = False  # a demand of head's suite that is missed is red
 
+    @property
+    def name(self) -> str:
+        """What a page calls it, wherever memsync and the page lie."""
+        return "as shipped" if self.source == str(SHIPPED) else Path(self.source).name
+
     def margin(self, column: str) -> float:
         """Below which share two approaches of one campaign count as equally good.
 
