@@ -82,6 +82,7 @@ nlohmann::json AgentSession::answer(const nlohmann::json& request) {
 }
 
 nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
+  if (!request.value("may_sleep", false)) awake_.emplace();
   is_source_ = request.at("role") == "source";
   seed_ = request.at("seed");
   workload_ = workload_from_json(request.at("workload"));

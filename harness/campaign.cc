@@ -19,6 +19,7 @@
 #include "harness/progress.h"
 #include "harness/quiet_gate.h"
 #include "harness/registry_json.h"
+#include "harness/repetition_parts.h"
 #include "harness/results_directory.h"
 #include "harness/results_verbs.h"
 #include "lib/region/quantity.h"
@@ -275,16 +276,12 @@ const Calibration* Campaign::calibration_of(size_t link, unsigned block) {
       (known->second.block == block || !plan_.calibrates_each_block))
     return &known->second.calibration;
   progress_->begin("calibrating link " + suite_.links[link].name);
-  LinkSetup setup;
-  setup.engine = plan_.engine;
-  setup.shape = suite_.links[link].shape;
-  setup.cpu = suite_.placement.link;
   // A busy moment of the machine is no property of the link: three tries the first time, and one
   // before each repetition as long as none has succeeded.
   Calibration calibration;
   for (int attempt = tried && !known->second.calibration.ok() ? 2 : 0; attempt < 3; ++attempt) {
     interrupt_->check();
-    const auto made = make_link(setup);
+    const auto made = make_link(link_setup(suite_, link, plan_.engine));
     calibration = calibrate(*made);
     calibration_log_.push_back(calibration_json(calibration, suite_.links[link]));
     if (calibration.ok()) break;

@@ -41,7 +41,9 @@ constexpr Column kColumns[] = {
     {"content", "string", "", "", "what the region holds at the start"},
     {"content_hash", "string", "", "", "XXH3-128 of the region at the start"},
     {"cold", "boolean", "", "", "1: fresh processes, nothing of the region at the destination"},
-    {"placement", "string", "", "", "CPUs of source, destination and link; `any` where not pinned"},
+    {"placement", "string", "", "",
+     "CPUs of source, destination and link, `any` where not pinned; idle=sleep where CPUs without "
+     "work may sleep"},
     {"receivers", "integer", "", "", "destinations"},
     {"dirty_ratio", "number", "ratio", "", "share of chunks changed per round (update)"},
     {"write_rate_Bps", "number", "B/s", "",

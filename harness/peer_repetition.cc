@@ -62,20 +62,21 @@ class PeerRepetition {
   }
 
   void run() {
-    link_ = make_link(link_setup(setup_));
-    source_ =
-        Agent::start(agent_start(setup_, "source", link_->source(), setup_.suite.placement.source));
+    link_ = make_link(link_setup(setup_.suite, setup_.cell.link, setup_.engine));
+    const Placement placement =
+        setup_.suite.placement_of(setup_.suite.approaches[setup_.cell.approach]);
+    source_ = Agent::start(agent_start(setup_, "source", link_->source(), placement.source));
     const Json addresses = {{"source", link_->source_address()},
                             {"destination0", link_->destination_address()}};
     ask_source(prepare_request(setup_, "source", addresses));
     ask_source({{"do", "open"}});
     write_files();
-    source_part_.emplace(process_setup("source", link_->source(), setup_.suite.placement.source));
+    source_part_.emplace(process_setup("source", link_->source(), placement.source));
     wait_until([&] { return source_part_->said_a_line() || source_part_->end(); });
     if (source_part_->end() && !source_part_->said_a_line()) check_end(*source_part_, "source");
     const Deadline start = Clock::now();
     destination_part_.emplace(
-        process_setup("destination", link_->destination(), setup_.suite.placement.destination));
+        process_setup("destination", link_->destination(), placement.destination));
     wait_until([&] { return destination_part_->end() || destination_part_->said_too_much(); });
     if (destination_part_->said_too_much())
       throw RepetitionFailure("failed", fmt::format("the peer wrote more than {} B on stdout",

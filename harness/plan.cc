@@ -122,7 +122,7 @@ std::string peer_problem(const ApproachSpec& approach, const Workload& workload,
 std::string placement_problem(const Placement& placement, unsigned cpu_count) {
   for (const auto& cpu : {placement.source, placement.destination, placement.link})
     if (cpu && *cpu >= cpu_count)
-      return "CPU " + std::to_string(*cpu) + " of `placement` is not there: this machine has " +
+      return "CPU " + std::to_string(*cpu) + " to pin to is not there: this machine has " +
              std::to_string(cpu_count) + "; take a lower number, or any";
   return "";
 }
@@ -205,7 +205,9 @@ class Planner {
           peer_problem(suite_.approaches[cell.approach], suite_.workloads[cell.workload], machine_);
     if (reason.empty()) reason = approach.unmet;
     if (reason.empty()) reason = link_problem(suite_.links[cell.link], engine_, machine_);
-    if (reason.empty()) reason = placement_problem(suite_.placement, machine_.cpu_count);
+    if (reason.empty())
+      reason = placement_problem(suite_.placement_of(suite_.approaches[cell.approach]),
+                                 machine_.cpu_count);
     if (reason.empty() && cell.memory_bytes > machine_.memory_available_bytes)
       reason = "needs " + format_bytes(static_cast<double>(cell.memory_bytes)) + " of memory, " +
                format_bytes(static_cast<double>(machine_.memory_available_bytes)) +

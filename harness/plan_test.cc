@@ -209,7 +209,16 @@ TEST(Plan, SaysWhichCpuIsNotThere) {
       make_plan(suite_of(kScan, "{use: local}", "{use: floor}", ", placement: {destination: 7}"),
                 capable_machine());
   EXPECT_EQ(plan.cells[0].reason,
-            "CPU 7 of `placement` is not there: this machine has 2; take a lower number, or any");
+            "CPU 7 to pin to is not there: this machine has 2; take a lower number, or any");
+}
+
+TEST(Plan, KnowsTheCpuOfASeriesOfItsOwn) {
+  const Plan plan = make_plan(
+      suite_of(kScan, "{use: local}", "{use: floor, cpu: 1}, {use: floor, as: other, cpu: 2}",
+               ", placement: {destination: 7}"),
+      capable_machine());
+  EXPECT_EQ(plan.cells[0].reason, "");
+  EXPECT_THAT(plan.cells[1].reason, StartsWith("CPU 2 to pin to is not there"));
 }
 
 TEST(Plan, LeavesOutWhatIsExcludedAndKeepsTheReason) {

@@ -59,13 +59,13 @@ class Repetition {
 
  private:
   void make_hosts() {
-    const auto& placement = setup_.suite.placement;
+    const Placement placement = setup_.suite.placement_of(approach_);
     if (setup_.remote != nullptr) {
       source_ = Agent::dial("source", setup_.remote->source, setup_.remote->token);
       destination_ = Agent::dial("destination0", setup_.remote->destination, setup_.remote->token);
       return;
     }
-    link_ = make_link(link_setup(setup_));
+    link_ = make_link(link_setup(setup_.suite, setup_.cell.link, setup_.engine));
     const SyncStrategy* strategy = find_strategy(approach_.use);
     if (strategy->info().can.shares_memory)
       shared_memory_ = FileDescriptor::memory_file(

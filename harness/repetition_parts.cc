@@ -14,12 +14,13 @@ constexpr auto kAgentGrace = std::chrono::seconds(5);
 
 }  // namespace
 
-LinkSetup link_setup(const RepetitionSetup& setup) {
-  LinkSetup link;
-  link.engine = setup.engine;
-  link.shape = setup.suite.links[setup.cell.link].shape;
-  link.cpu = setup.suite.placement.link;
-  return link;
+LinkSetup link_setup(const Suite& suite, size_t link, LinkEngine engine) {
+  LinkSetup setup;
+  setup.engine = engine;
+  setup.shape = suite.links[link].shape;
+  setup.cpu = suite.placement.link;
+  setup.idle = suite.links[link].idle;
+  return setup;
 }
 
 AgentStart agent_start(const RepetitionSetup& setup, const std::string& name,
@@ -42,6 +43,7 @@ nlohmann::json prepare_request(const RepetitionSetup& setup, const std::string& 
           {"workload", to_json(setup.suite.workloads[setup.cell.workload])},
           {"seed", setup.suite.seed},
           {"draw", setup.draw},
+          {"may_sleep", setup.suite.links[setup.cell.link].idle == IdleCpus::sleep},
           {"keep_dir", make_keep_folder(setup, role == "source" ? role : "destination0")},
           {"region_id", to_hex(digest_of(std::as_bytes(std::span(setup.run_id))))},
           {"limit_s", seconds(setup.suite.timeout + kAgentGrace)},

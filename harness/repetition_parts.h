@@ -8,7 +8,7 @@
 
 namespace memsync {
 
-LinkSetup link_setup(const RepetitionSetup& setup);
+LinkSetup link_setup(const Suite& suite, size_t link, LinkEngine engine);
 // An agent in `network`, which outlives it; its log is named after it.
 AgentStart agent_start(const RepetitionSetup& setup, const std::string& name,
                        const NetworkNamespace& network, std::optional<unsigned> cpu);

@@ -92,6 +92,7 @@ struct LinkSpec {
   std::string name{};
   LinkShape shape{};
   std::optional<LinkEngine> engine{};  // empty: auto
+  IdleCpus idle = IdleCpus::awake;     // while the link is there
   SuitePosition at{};
 };
 
@@ -99,6 +100,7 @@ struct ApproachSpec {
   std::string use{};
   std::string as{};  // its label, the column `series`
   std::map<std::string, std::string> with{};
+  std::optional<unsigned> cpu{};  // of its destination; empty: the suite's placement
   // A series that add_controls() added is planned for these cells alone, {workload, link}; empty:
   // for all.
   std::vector<std::pair<size_t, size_t>> only{};
@@ -148,6 +150,8 @@ struct Suite {
   std::vector<ApproachSpec> approaches{};
   std::vector<Exclusion> exclusions{};
   std::vector<Demand> demands{};
+
+  Placement placement_of(const ApproachSpec& approach) const;
 };
 
 // The approaches a suite may name. Made from the registry, or by a test.

@@ -113,6 +113,9 @@ constexpr KeySpec kLinkKeys[] = {
     {"engine", ValueKind::choice,
      "what makes the link; one for all links of a suite. auto: the best that can make them all",
      "auto", kOptional, "", "", "auto|tc|tun|none"},
+    {"idle", ValueKind::choice,
+     "what CPUs without work do: awake: they are kept from sleeping; sleep: as the machine likes",
+     "awake", kOptional, "", "", "awake|sleep"},
 };
 
 constexpr KeySpec kApproachKeys[] = {
@@ -122,6 +125,7 @@ constexpr KeySpec kApproachKeys[] = {
      "", kRequired},
     {"as", ValueKind::label, "its label here, unique; default: `use`, of a peer its name"},
     {"with", ValueKind::options, "its options, as `memsync list` gives them"},
+    {"cpu", ValueKind::cpu, "CPU to pin its destination to; any: as `placement` says", "any"},
 };
 
 constexpr KeySpec kExclusionKeys[] = {

@@ -156,6 +156,7 @@ LinkSpec parse_link(const SuiteSource& source, const SuiteNode& node) {
   link.shape.queue_bytes = fields.queue("queue");
   if (const std::string engine = fields.text("engine"); engine != "auto")
     link.engine = engine_of(engine);
+  if (fields.text("idle") == "sleep") link.idle = IdleCpus::sleep;
   return link;
 }
 
@@ -175,6 +176,7 @@ ApproachSpec parse_approach(const SuiteSource& source, const SuiteNode& node) {
   }
   if (const SuiteNode* with = fields.given("with"))
     check_options(source, *strategy, *with, approach);
+  approach.cpu = fields.cpu("cpu");
   return approach;
 }
 
