@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import stat
 import sys
@@ -85,6 +86,18 @@ def test_a_local_peer_follows_the_trace_through_the_file(write_suite, tmp_path: 
     row = one_row(write_suite, tmp_path, peer("honest()"), workload)
     assert row["status"] == "ok", row["status_detail"]
     assert int(row["wire_tx_B"]) < 100_000
+
+
+def test_a_series_has_its_own_cpu_and_a_link_lets_cpus_sleep(write_suite, tmp_path: Path, peer) -> None:
+    suite = write_suite(links="  - {name: asleep, idle: sleep}",
+                        approaches="  - {use: peer:other}\n  - {use: peer:other, as: pinned, cpu: 0}\n  - {use: floor, cpu: 0}")
+    outcome = memsync("run", suite, "--peer", peer("honest(faults=len(os.sched_getaffinity(0)))"), "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.stderr
+    assert {row["series"]: (row["placement"], row["faults"]) for row in outcome.rows} == {
+        "other": ("source=any;destination=any;link=any;idle=sleep", str(len(os.sched_getaffinity(0)))),
+        "pinned": ("source=any;destination=0;link=any;idle=sleep", "1"),
+        "floor": ("source=any;destination=0;link=any;idle=sleep", ""),
+    }
 
 
 FAILURES = {
