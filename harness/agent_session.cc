@@ -256,9 +256,14 @@ nlohmann::json AgentSession::hand_over() {
 }
 
 nlohmann::json AgentSession::dirty_and_sync(const nlohmann::json& request) {
-  apply_changes(dirty_round(geometry_, workload_.dirty_ratio.value(), seed_, request.at("round")),
-                memory());
-  return sync();
+  const auto changes =
+      dirty_round(geometry_, workload_.dirty_ratio.value(), seed_, request.at("round"));
+  const Deadline before = Clock::now();
+  apply_changes(changes, memory());
+  const double write_s = since(before);
+  nlohmann::json synced = sync();
+  synced["write_s"] = write_s;
+  return synced;
 }
 
 nlohmann::json AgentSession::sync() {

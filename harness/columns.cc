@@ -46,6 +46,8 @@ constexpr Column kColumns[] = {
      "work may sleep"},
     {"receivers", "integer", "", "", "destinations"},
     {"dirty_ratio", "number", "ratio", "", "share of chunks changed per round (update)"},
+    {"changed_at", "string", "", "",
+     "whose application changes the region, source or destination (update)"},
     {"write_rate_Bps", "number", "B/s", "",
      "what the writer is asked to write (hand-over, update)"},
     {"options", "string", "", "", "the approach's options as given, k=v;k=v"},
@@ -77,6 +79,9 @@ constexpr Column kColumns[] = {
     {"accesses", "integer", "", "",
      "accesses done (read), operations at the destination (hand-over), rounds (update)"},
     {"checked_B", "integer", "B", "", "bytes compared with an independent reference"},
+    {"write_s", "number", "s", "lower",
+     "the changes between the sync() calls: what noticing a write costs is in it (update without "
+     "a writer)"},
     {"throughput_Bps", "number", "B/s", "higher",
      "checked bytes by time from open to the last access (read)"},
     {"latency_p50_s", "number", "s", "lower",

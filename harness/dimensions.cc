@@ -56,6 +56,8 @@ Row dimensions_of(const Suite& suite, const Cell& cell, const CampaignFacts& fac
   row.set("placement", placement_text(suite.placement_of(approach), link.idle));
   row.set("receivers", workload.receivers);
   row.set("dirty_ratio", workload.dirty_ratio);
+  if (workload.does == WorkloadKind::update)
+    row.set("changed_at", workload.changes_at_destination ? "destination" : "source");
   if (workload.writer) row.set("write_rate_Bps", workload.writer->bytes_per_second);
   row.set("options", options.canonical());
   row.set("link", link.name);

@@ -75,22 +75,36 @@ std::string link_problem(const LinkSpec& link, const EngineState* engine, const 
   return problem;
 }
 
-std::string capability_problem(const StrategyInfo& info, const Workload& workload) {
-  const std::string name(info.name);
+// Of an update: who writes must be allowed to, and reach the other side.
+std::string update_problem(const std::string& name, const Capabilities& can,
+                           const Workload& workload) {
+  const bool at_source = !workload.changes_at_destination;
+  const std::string who = at_source ? "source" : "destination";
+  if ((at_source ? can.source_before : can.destination_before) != Access::read_write ||
+      !can.writes_reach_peer)
+    return name + " does not carry the " + who + "'s writes to its peer";
+  if (workload.receivers > can.destinations_max)
+    return name + " serves at most " + std::to_string(can.destinations_max) + " receivers, not " +
+           std::to_string(workload.receivers);
+  return "";
+}
+
+std::string capability_problem(const std::string& name, const Capabilities& can,
+                               const Workload& workload) {
   switch (workload.does) {
     case WorkloadKind::read:
-      return workload.is_computed && info.can.shares_memory
+      return workload.is_computed && can.shares_memory
                  ? name + " shares the region's memory, which computed content has not"
                  : "";
     case WorkloadKind::update:
-      if (!info.can.writes_reach_peer)
-        return name + " does not carry the source's writes to its peer";
-      if (workload.receivers > info.can.destinations_max)
-        return name + " serves at most " + std::to_string(info.can.destinations_max) +
-               " receivers, not " + std::to_string(workload.receivers);
-      return "";
+      return update_problem(name, can, workload);
     case WorkloadKind::handover:
-      return info.can.destination_after == Access::none ? name + " has no hand-over" : "";
+      if (can.destination_after == Access::none) return name + " has no hand-over";
+      return can.source_before != Access::read_write
+                 ? name +
+                       " lets only the destination write before the hand-over, and this "
+                       "workload writes at the source: two writers would overwrite each other"
+                 : "";
   }
   return "";
 }
@@ -197,8 +211,11 @@ class Planner {
 
   // The first of what is in the way; first what no machine could change.
   std::string why_unsupported(const Approach& approach, const Cell& cell) const {
+    const SyncStrategy& strategy = approach.strategy;
+    const Capabilities can =
+        approach.unmet.empty() ? strategy.capabilities(approach.options) : strategy.info().can;
     std::string reason =
-        capability_problem(approach.strategy.info(), suite_.workloads[cell.workload]);
+        capability_problem(std::string(strategy.info().name), can, suite_.workloads[cell.workload]);
     if (reason.empty()) reason = backend_problem(approach.options, suite_.workloads[cell.workload]);
     if (reason.empty())
       reason =

@@ -49,6 +49,29 @@ TEST(Plan, SaysWhatAnApproachCannotDo) {
   EXPECT_EQ(cell_of(plan, "floor/push/local").status, CellStatus::planned);
 }
 
+// Requirement U18: two writers are refused, whichever of them the options let write.
+TEST(Plan, RefusesAWriterWhoseWritesGoNowhereAndASecondOne) {
+  const Plan plan = make_plan(
+      suite_of(std::string(kMove) + ", {name: there, does: update, region: 1MiB}" +
+                   ", {name: here, does: update, region: 1MiB, changes: destination}",
+               "{use: local}",
+               "{use: userfaultfd}, {use: userfaultfd, as: back, with: {writes: back}}, "
+               "{use: mmap_push}"),
+      capable_machine());
+  EXPECT_EQ(cell_of(plan, "userfaultfd/move/local").status, CellStatus::planned);
+  EXPECT_EQ(cell_of(plan, "userfaultfd/there/local").reason,
+            "userfaultfd does not carry the source's writes to its peer");
+  EXPECT_EQ(cell_of(plan, "userfaultfd/here/local").reason,
+            "userfaultfd does not carry the destination's writes to its peer");
+  EXPECT_THAT(cell_of(plan, "back/move/local").reason, HasSubstr("two writers"));
+  EXPECT_EQ(cell_of(plan, "back/there/local").reason,
+            "userfaultfd does not carry the source's writes to its peer");
+  EXPECT_EQ(cell_of(plan, "back/here/local").status, CellStatus::planned);
+  EXPECT_EQ(cell_of(plan, "mmap_push/there/local").status, CellStatus::planned);
+  EXPECT_EQ(cell_of(plan, "mmap_push/here/local").reason,
+            "mmap_push does not carry the destination's writes to its peer");
+}
+
 TEST(Plan, SaysWhatABackendOfTheDestinationsOwnCannotDo) {
   const Suite suite = suite_of(std::string(kScan) + ", " + kMove, "{use: wan}",
                                "{use: userfaultfd, as: local, with: {backend: local}}, "

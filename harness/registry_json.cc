@@ -139,7 +139,8 @@ Json list_json() {
                                     {"next_step", engine.next_step}});
   json["workloads"] = {
       {{"name", "read"}, {"summary", "the destination reads the region, or a part of it"}},
-      {{"name", "update"}, {"summary", "the source changes, then sync(), so many rounds"}},
+      {{"name", "update"},
+       {"summary", "the region changes at one side, then sync(), so many rounds"}},
       {{"name", "handover"},
        {"summary", "a writer moves from the source to the destination while it writes"}}};
   json["suites"] = Json::array();

@@ -78,6 +78,7 @@ struct Workload {
   bool is_computed = false;                   // read: the source computes the content, stores none
   std::optional<double> dirty_ratio{};        // update: share of chunks per round; or else `writer`
   std::optional<WriterSpec> writer{};         // update, handover
+  bool changes_at_destination = false;        // update without `writer`: the other way round
   uint64_t rounds = 1;                        // update
   uint64_t receivers = 1;                     // update
   Nanoseconds after{};  // handover: start -> hand-over; update with a writer: start -> each sync()

@@ -39,7 +39,7 @@ constexpr KeySpec kPlacementKeys[] = {
 constexpr KeySpec kWorkloadKeys[] = {
     {"name", ValueKind::label, "label of the workload, unique", "", kRequired},
     {"does", ValueKind::choice,
-     "read: a reader at the destination; update: the source changes, then sync(), `rounds` times; "
+     "read: a reader at the destination; update: the region changes, then sync(), `rounds` times; "
      "handover: a writer moves from source to destination while it writes",
      "", kRequired, "", "", "read|update|handover"},
     {"region", ValueKind::bytes,
@@ -79,7 +79,11 @@ constexpr KeySpec kWorkloadKeys[] = {
     {"writer", ValueKind::map,
      "writes at a steady rate; a handover without one gets one with its defaults", "", kOptional,
      "", "", "", kUpdate | kHandover},
-    {"rounds", ValueKind::count, "how often the source changes and sync() is called", "1",
+    {"changes", ValueKind::choice,
+     "whose application changes the region; destination: it pulls the region whole first, and its "
+     "sync() sends the changes to the source",
+     "source", kOptional, "", "", "source|destination", kUpdate},
+    {"rounds", ValueKind::count, "how often the region changes and sync() is called", "1",
      kOptional, "1", "1000000", "", kUpdate},
     {"receivers", ValueKind::count, "destinations that are kept in sync", "1", kOptional, "1",
      "1000", "", kUpdate},

@@ -177,6 +177,11 @@ TEST(SuiteRefusal, NamesTheKeyOfAWorkload) {
        "s.yaml:3:48: `touch`: belongs to an update with a `writer`"},
       {"{name: w, does: update, region: 1KiB, dirty: 1%, writer: {}}",
        "s.yaml:3:60: `writer`: beside `dirty`: one of the two"},
+      {"{name: w, does: update, region: 1KiB, writer: {}, changes: destination}",
+       "s.yaml:3:48: `writer`: writes at the source; leave it out where changes are made at the "
+       "destination"},
+      {"{name: w, does: read, region: 1KiB, changes: destination}",
+       "s.yaml:3:46: `changes`: does not belong to a workload that does read"},
       {"{name: w, does: update, region: 1KiB, dirty: 1}",
        "s.yaml:3:48: `dirty`: '1' is no share: write a number and one of %"},
       {"{name: w, does: update, region: 1KiB, dirty: 0}",

@@ -46,6 +46,10 @@ void refuse_foreign_keys(const Fields& fields, WorkloadKind does) {
   if (does == WorkloadKind::update && !fields.has("writer"))
     for (const char* key : {"touch", "after"})
       if (fields.has(key)) fields.refuse(key, "belongs to an update with a `writer`");
+  if (fields.has("writer") && fields.text("changes") == "destination")
+    fields.refuse("writer",
+                  "writes at the source; leave it out where changes are made at the "
+                  "destination");
 }
 
 ContentSpec read_content(const SuiteSource& source, const Fields& fields) {
@@ -145,6 +149,7 @@ void read_changes(const SuiteSource& source, const Fields& fields, Workload& wor
     workload.dirty_ratio = fields.has("dirty") ? fields.ratio("dirty") : 0.01;
   }
   if (is_handover) return;
+  workload.changes_at_destination = fields.text("changes") == "destination";
   workload.rounds = fields.count("rounds");
   workload.receivers = fields.count("receivers");
 }

@@ -32,6 +32,7 @@ nlohmann::json to_json(const Workload& workload) {
                          {"content", static_cast<int>(workload.content.kind)},
                          {"content_path", workload.content.path},
                          {"access", to_json(workload.access)},
+                         {"changes_at_destination", workload.changes_at_destination},
                          {"rounds", workload.rounds},
                          {"threads", workload.threads},
                          {"is_computed", workload.is_computed}};
@@ -54,6 +55,7 @@ Workload workload_from_json(const nlohmann::json& json) {
   workload.content.kind = static_cast<ContentSpec::Kind>(json.at("content").get<int>());
   workload.content.path = json.at("content_path");
   workload.access = access_from_json(json.at("access"));
+  workload.changes_at_destination = json.at("changes_at_destination");
   workload.rounds = json.at("rounds");
   workload.threads = json.at("threads");
   workload.is_computed = json.at("is_computed");
