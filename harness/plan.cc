@@ -149,14 +149,17 @@ std::string joined(const std::vector<std::string>& sentences) {
 
 const Exclusion* find_exclusion(const Suite& suite, const Cell& cell) {
   const ApproachSpec& approach = suite.approaches[cell.approach];
-  for (const Exclusion& exclusion : suite.exclusions) {
-    if (exclusion.approach && *exclusion.approach != approach.as &&
-        *exclusion.approach != approach.use)
-      continue;
-    if (exclusion.workload && *exclusion.workload != suite.workloads[cell.workload].name) continue;
-    if (exclusion.link && *exclusion.link != suite.links[cell.link].name) continue;
-    return &exclusion;
-  }
+  const auto has = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::ranges::find(names, name) != names.end();
+  };
+  const auto matches = [&](const std::vector<std::string>& names, const std::string& name) {
+    return names.empty() || has(names, name);
+  };
+  for (const Exclusion& exclusion : suite.exclusions)
+    if ((matches(exclusion.approaches, approach.as) || has(exclusion.approaches, approach.use)) &&
+        matches(exclusion.workloads, suite.workloads[cell.workload].name) &&
+        matches(exclusion.links, suite.links[cell.link].name))
+      return &exclusion;
   return nullptr;
 }
 

@@ -51,13 +51,13 @@ TEST(Plan, SaysWhatAnApproachCannotDo) {
 
 // Requirement U18: two writers are refused, whichever of them the options let write.
 TEST(Plan, RefusesAWriterWhoseWritesGoNowhereAndASecondOne) {
-  const Plan plan = make_plan(
-      suite_of(std::string(kMove) + ", {name: there, does: update, region: 1MiB}" +
-                   ", {name: here, does: update, region: 1MiB, changes: destination}",
-               "{use: local}",
-               "{use: userfaultfd}, {use: userfaultfd, as: back, with: {writes: back}}, "
-               "{use: mmap_push}"),
-      capable_machine());
+  const Plan plan =
+      make_plan(suite_of(std::string(kMove) + ", {name: there, does: update, region: 1MiB}" +
+                             ", {name: here, does: update, region: 1MiB, changes: destination}",
+                         "{use: local}",
+                         "{use: userfaultfd}, {use: userfaultfd, as: back, with: {writes: back}}, "
+                         "{use: mmap_push}"),
+                capable_machine());
   EXPECT_EQ(cell_of(plan, "userfaultfd/move/local").status, CellStatus::planned);
   EXPECT_EQ(cell_of(plan, "userfaultfd/there/local").reason,
             "userfaultfd does not carry the source's writes to its peer");
@@ -256,6 +256,13 @@ TEST(Plan, LeavesOutWhatIsExcludedAndKeepsTheReason) {
       << "a `use` name stands for all its series";
   EXPECT_EQ(cell_of(plan, "userfaultfd/scan/local").status, CellStatus::excluded);
   EXPECT_EQ(cell_of(plan, "userfaultfd/scan/lan").status, CellStatus::planned);
+  const Plan several =
+      make_plan(suite_of(kScan, "{use: local}, {use: lan}, {use: wan}", "{use: floor}",
+                         ", exclude: [{approach: floor, link: lan|wan, because: both}]"),
+                capable_machine());
+  EXPECT_EQ(cell_of(several, "floor/scan/local").status, CellStatus::planned);
+  EXPECT_EQ(cell_of(several, "floor/scan/lan").reason, "both");
+  EXPECT_EQ(cell_of(several, "floor/scan/wan").reason, "both");
   EXPECT_EQ(refusal(suite_of(kScan, "{use: local}", "{use: floor}",
                              ", exclude: [{link: local, because: x}]"),
                     capable_machine()),

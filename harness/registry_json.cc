@@ -1,6 +1,7 @@
 #include "harness/registry_json.h"
 
 #include <array>
+#include <fmt/format.h>
 #include <set>
 
 #include "approaches/peer.h"
@@ -116,8 +117,8 @@ Json series_json(const ApproachSpec& approach, const SeriesRelation& relation, s
   return series;
 }
 
-Json optional_name(const std::optional<std::string>& name) {
-  return name ? Json(*name) : Json(nullptr);
+Json joined_names(const std::vector<std::string>& names) {
+  return names.empty() ? Json(nullptr) : Json(fmt::format("{}", fmt::join(names, "|")));
 }
 
 }  // namespace
@@ -209,9 +210,9 @@ Json registry_json(const Suite& suite, LinkEngine engine) {
     json["links"].push_back(entry);
   }
   for (const Exclusion& exclusion : suite.exclusions)
-    json["exclusions"].push_back({{"approach", optional_name(exclusion.approach)},
-                                  {"workload", optional_name(exclusion.workload)},
-                                  {"link", optional_name(exclusion.link)},
+    json["exclusions"].push_back({{"approach", joined_names(exclusion.approaches)},
+                                  {"workload", joined_names(exclusion.workloads)},
+                                  {"link", joined_names(exclusion.links)},
                                   {"because", exclusion.because}});
   for (const Demand& demand : suite.demands) json["demands"].push_back(demand_json(demand));
   return json;

@@ -108,9 +108,10 @@ struct ApproachSpec {
   SuitePosition at{};
 };
 
-// Leaves out the cells that match every name given here; `approach` is a label or a `use` name.
+// Leaves out the cells that match one of each kind of names; none are given: all match. An
+// approach's name is its label or its `use` name.
 struct Exclusion {
-  std::optional<std::string> approach{}, workload{}, link{};
+  std::vector<std::string> approaches{}, workloads{}, links{};
   std::string because{};
 };
 

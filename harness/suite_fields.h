@@ -29,6 +29,7 @@ class Fields {
 
   // The value, or the default: text, names, labels, choices.
   std::string text(std::string_view key) const;
+  std::vector<std::string> labels(std::string_view key) const;  // none where it isn't given
   uint64_t count(std::string_view key) const { return number(key); }
   uint64_t bytes(std::string_view key) const { return number(key); }
   uint64_t byte_rate(std::string_view key) const { return number(key); }

@@ -133,9 +133,10 @@ constexpr KeySpec kApproachKeys[] = {
 };
 
 constexpr KeySpec kExclusionKeys[] = {
-    {"approach", ValueKind::label, "a label (`as`), or a `use` name for all its series"},
-    {"workload", ValueKind::label, "a workload's name"},
-    {"link", ValueKind::label, "a link's name"},
+    {"approach", ValueKind::labels,
+     "a label (`as`), or a `use` name for all its series; several: a|b"},
+    {"workload", ValueKind::labels, "a workload's name; several: a|b"},
+    {"link", ValueKind::labels, "a link's name; several: a|b"},
     {"because", ValueKind::text, "the reason that the report prints", "", kRequired},
 };
 

@@ -12,6 +12,7 @@ enum class ValueKind : uint8_t {
   text,        // any words
   suite_name,  // letters, digits, dashes
   label,       // letters, digits, - _ . +
+  labels,      // one or more of them: a|b
   count,       // bare whole number
   bytes,       // 64MiB
   duration,    // 5ms

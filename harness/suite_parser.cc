@@ -64,11 +64,10 @@ Exclusion read_exclusion(const Suite& suite, const Fields& fields) {
   check_name(fields, "workload", workloads);
   check_name(fields, "link", links);
 
-  Exclusion exclusion;
-  if (fields.has("approach")) exclusion.approach = fields.text("approach");
-  if (fields.has("workload")) exclusion.workload = fields.text("workload");
-  if (fields.has("link")) exclusion.link = fields.text("link");
-  if (!exclusion.approach && !exclusion.workload && !exclusion.link)
+  Exclusion exclusion{.approaches = fields.labels("approach"),
+                      .workloads = fields.labels("workload"),
+                      .links = fields.labels("link")};
+  if (exclusion.approaches.empty() && exclusion.workloads.empty() && exclusion.links.empty())
     fields.refuse("because", "of what? name an approach, a workload or a link to leave out");
   exclusion.because = fields.text("because");
   return exclusion;
@@ -119,11 +118,10 @@ void check_options(const SuiteSource& source, const SyncStrategy& strategy, cons
 }  // namespace
 
 void check_name(const Fields& fields, std::string_view key, const std::vector<std::string>& names) {
-  if (!fields.has(key)) return;
-  const std::string name = fields.text(key);
-  if (std::ranges::find(names, name) == names.end())
-    fields.refuse(key, "the suite has no " + std::string(key) + " '" + name + "'" +
-                           did_you_mean(name, names));
+  for (const std::string& name : fields.labels(key))
+    if (std::ranges::find(names, name) == names.end())
+      fields.refuse(key, "the suite has no " + std::string(key) + " '" + name + "'" +
+                             did_you_mean(name, names));
 }
 
 std::span<const LinkProfile> link_profiles() noexcept {

@@ -68,6 +68,11 @@ Json value_schema(const KeySpec& key) {
     // A label of digits alone is a number to YAML.
     case ValueKind::label:
       return either(pattern(kLabel), {{"type", "number"}, {"minimum", 0}});
+    case ValueKind::labels: {
+      const std::string label = "[A-Za-z0-9][A-Za-z0-9._+-]{0,63}";
+      return either(pattern("^" + label + "([|]" + label + ")*$"),
+                    {{"type", "number"}, {"minimum", 0}});
+    }
     case ValueKind::count:
       return whole_number(key);
     case ValueKind::bytes:

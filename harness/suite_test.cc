@@ -116,8 +116,8 @@ TEST(Suite, ReadsTheExampleOfItsDocumentation) {
   EXPECT_EQ(suite.approaches[0].as, "tcp_copy");
   EXPECT_EQ(suite.approaches[1].as, "uffd-demand");
   EXPECT_EQ(suite.approaches[1].with.at("prefetch"), "none");
-  EXPECT_EQ(suite.exclusions.at(0).workload, "move");
-  EXPECT_FALSE(suite.exclusions.at(0).link.has_value());
+  EXPECT_EQ(suite.exclusions.at(0).workloads, std::vector<std::string>{"move"});
+  EXPECT_TRUE(suite.exclusions.at(0).links.empty());
 }
 
 TEST_F(SuiteFiles, DefaultsAreThoseOfTheTables) {
