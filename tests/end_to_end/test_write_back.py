@@ -35,3 +35,15 @@ def test_changes_at_the_destination_reach_the_source(write_suite, tmp_path: Path
     moves = {row["series"]: row for row in outcome.rows if row["workload"] == "move"}
     assert moves["stay"]["status"] == "ok"
     assert "two writers" in moves["scan"]["status_detail"]
+
+
+def test_every_byte_is_right_over_a_link_that_loses_packets(write_suite, tmp_path: Path) -> None:
+    lossy = "  - {name: lossy, rate: 100Mbit/s, rtt: 4ms, loss: 2%}"
+    series = SERIES.replace("as: stay", "as: stay, with: {background: on, unit: 4KiB, handlers: 4}")
+    threads = f"  - {{name: random, does: read, region: {SIZE}B, access: random, accesses: 400, threads: 4}}"
+    suite = write_suite(workloads="\n".join([BACK, MOVE, threads]), links=lossy, approaches=series)
+    outcome = memsync("run", suite, "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.stderr
+    ran = [row for row in outcome.rows if row["status"] != "unsupported"]
+    assert {row["workload"] for row in ran} == {"back", "move", "random"}
+    assert all(row["status"] == "ok" and row["integrity_ok"] == "1" for row in ran), ran
