@@ -1,9 +1,11 @@
 #include "lib/os/userfault.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
 #include <fstream>
+#include <string_view>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -70,37 +72,54 @@ std::string open_problem(int error) {
   return "opening userfaultfd on " + kernel + ": " + std::generic_category().message(error);
 }
 
-// Adds what is done of a request that ended early to `done`, so that the caller goes on behind it.
-// `result` is the kernel's count or negative errno, as UFFDIO_COPY and UFFDIO_POISON report it.
-enum class Progress : uint8_t { some, page_exists, again, failed };
+// What to do after a request that ended early. `result` is the kernel's count or negative errno, as
+// UFFDIO_COPY and UFFDIO_POISON report it.
+enum class Progress : uint8_t { some, page_exists, again, not_registered, failed };
 Progress progress_of(int64_t result, int error) {
   if (error == EINTR) return Progress::again;
   if (error == EAGAIN) return result > 0 ? Progress::some : Progress::again;
-  return error == EEXIST ? Progress::page_exists : Progress::failed;
+  if (error == EEXIST) return Progress::page_exists;
+  return error == ENOENT ? Progress::not_registered : Progress::failed;
 }
 
-// Runs `attempt(done, result)` until `size` bytes are handled. Pages that exist already are skipped
-// and their waiters woken: somebody else's answer came first, an ordinary day.
+// Runs `attempt(done, length, result)` until `size` bytes are handled. Pages that exist already are
+// skipped and their waiters woken: somebody else's answer came first, an ordinary day.
 template <typename Attempt>
 void for_all_pages(const Userfault& userfault, std::span<std::byte> pages, const char* name,
-                   Attempt attempt) {
+                   Userfault::Unregistered unregistered, Attempt attempt) {
+  const size_t page = page_bytes();
+  size_t step = pages.size();
   for (size_t done = 0; done < pages.size();) {
+    const size_t length = std::min(step, pages.size() - done);
     int64_t result = 0;
-    if (attempt(done, result) == 0) return;
-    switch (const int error = errno; progress_of(result, error)) {
-      case Progress::some:
-        done += static_cast<size_t>(result);
-        break;
-      case Progress::page_exists:
-        userfault.wake(pages.subspan(done, page_bytes()));
-        done += page_bytes();
-        break;
-      case Progress::again:
-        break;  // the process's memory map is changing right now
-      case Progress::failed:
-        throw_errno(std::string(name) + " of " + std::to_string(pages.size()) + " bytes", error);
+    if (attempt(done, length, result) == 0) {
+      done += length;
+      continue;
+    }
+    const int error = errno;
+    const Progress progress = progress_of(result, error);
+    if (progress == Progress::some) {
+      done += static_cast<size_t>(result);
+    } else if (progress == Progress::page_exists) {
+      userfault.wake(pages.subspan(done, page));
+      done += page;
+    } else if (progress == Progress::not_registered && length > page) {
+      step = page;  // mprotect(2) or munmap(2) has divided the mapping: one request, one mapping
+    } else if (progress == Progress::not_registered &&
+               unregistered == Userfault::Unregistered::is_skipped) {
+      done += page;
+    } else if (progress != Progress::again) {  // again: the process's memory map is changing now
+      throw_errno(std::string(name) + " of " + std::to_string(pages.size()) + " bytes", error);
     }
   }
+}
+
+// Whether the number is one of a userfaultfd, by the name the kernel gives it.
+bool is_userfault(const FileDescriptor& descriptor) {
+  std::array<char, 64> name{};
+  const std::string link = "/proc/self/fd/" + std::to_string(descriptor.get());
+  return ::readlink(link.c_str(), name.data(), name.size() - 1) > 0 &&
+         std::string_view(name.data()) == "anon_inode:[userfaultfd]";
 }
 
 }  // namespace
@@ -114,6 +133,15 @@ Userfault Userfault::open(Poisoning poisoning) {
   if (!descriptor.is_open()) throw_errno("opening userfaultfd");
   shake_hands(descriptor, poison ? kFeaturePoison : 0);
   return {std::move(descriptor), poison};
+}
+
+Userfault Userfault::adopt(FileDescriptor descriptor, bool has_poison) {
+  if (!is_userfault(descriptor))
+    throw_errno("taking a descriptor that is no userfaultfd over", EINVAL);
+  // Some open it without O_NONBLOCK, and then poll(2) answers POLLERR for ever (userfaultfd(2)).
+  const int flags = check(::fcntl(descriptor.get(), F_GETFL), "reading a userfaultfd's flags");
+  check(::fcntl(descriptor.get(), F_SETFL, flags | O_NONBLOCK), "setting a userfaultfd's flags");
+  return {std::move(descriptor), has_poison};
 }
 
 std::vector<std::string> Userfault::problems() {
@@ -143,30 +171,33 @@ void Userfault::unregister(std::span<std::byte> pages) const {
         "unregistering " + std::to_string(pages.size()) + " bytes from userfaultfd");
 }
 
-void Userfault::place(std::byte* at, std::span<const std::byte> pages) const {
-  for_all_pages(*this, {at, pages.size()}, "UFFDIO_COPY", [&](size_t done, int64_t& result) {
-    uffdio_copy request{};
-    request.dst = address_of(at + done);
-    request.src = address_of(pages.data() + done);
-    request.len = pages.size() - done;
-    const int status = ::ioctl(descriptor_.get(), UFFDIO_COPY, &request);
-    result = request.copy;
-    return status;
-  });
+void Userfault::place(std::byte* at, std::span<const std::byte> pages,
+                      Unregistered unregistered) const {
+  for_all_pages(*this, {at, pages.size()}, "UFFDIO_COPY", unregistered,
+                [&](size_t done, size_t length, int64_t& result) {
+                  uffdio_copy request{};
+                  request.dst = address_of(at + done);
+                  request.src = address_of(pages.data() + done);
+                  request.len = length;
+                  const int status = ::ioctl(descriptor_.get(), UFFDIO_COPY, &request);
+                  result = request.copy;
+                  return status;
+                });
 }
 
-void Userfault::poison(std::span<std::byte> pages) const {
+void Userfault::poison(std::span<std::byte> pages, Unregistered unregistered) const {
   if (!has_poison_) {
     make_unreadable(pages);
     return;
   }
-  for_all_pages(*this, pages, "UFFDIO_POISON", [&](size_t done, int64_t& result) {
-    PoisonRequest request{};
-    request.range = range_of(pages.subspan(done));
-    const int status = ::ioctl(descriptor_.get(), kIoctlPoison, &request);
-    result = request.updated;
-    return status;
-  });
+  for_all_pages(*this, pages, "UFFDIO_POISON", unregistered,
+                [&](size_t done, size_t length, int64_t& result) {
+                  PoisonRequest request{};
+                  request.range = range_of(pages.subspan(done, length));
+                  const int status = ::ioctl(descriptor_.get(), kIoctlPoison, &request);
+                  result = request.updated;
+                  return status;
+                });
 }
 
 void Userfault::make_unreadable(std::span<std::byte> pages) const {
@@ -192,9 +223,14 @@ size_t Userfault::take_faults(std::span<uint64_t> addresses) const {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
   check(got, "reading page faults");
   size_t count = 0;
-  for (size_t i = 0; i < static_cast<size_t>(got) / sizeof(uffd_msg); ++i)
-    if (messages[i].event == UFFD_EVENT_PAGEFAULT)
-      addresses[count++] = messages[i].arg.pagefault.address / page_bytes() * page_bytes();
+  for (const uffd_msg& message :
+       std::span(messages).first(static_cast<size_t>(got) / sizeof(uffd_msg))) {
+    if (message.event == UFFD_EVENT_PAGEFAULT)
+      addresses[count++] = message.arg.pagefault.address / page_bytes() * page_bytes();
+    // Asked for by whoever opened the descriptor; reading the event has made one of the child's.
+    if (message.event == UFFD_EVENT_FORK)
+      const FileDescriptor childs{static_cast<int>(message.arg.fork.ufd)};
+  }
   return count;
 }
 

@@ -23,6 +23,11 @@ class Userfault {
   // The first of /dev/userfaultfd, userfaultfd(2), and userfaultfd(2) for faults of user mode only
   // that this process may open. Throws std::system_error.
   static Userfault open(Poisoning poisoning = Poisoning::if_offered);
+  // One that another process opened, shook hands for and registered its memory with: from here on
+  // `pages` are that process's addresses, which are never followed here, and only place(),
+  // poison(), wake() and take_faults() are meant. `has_poison`: UFFDIO_POISON may be used. Throws
+  // std::system_error, EINVAL when it is something else.
+  static Userfault adopt(FileDescriptor descriptor, bool has_poison);
   // What this machine lacks, one sentence each with the next step; empty when open() would succeed.
   static std::vector<std::string> problems();
 
@@ -31,12 +36,16 @@ class Userfault {
   // Back to plain memory: waiting threads go on, and a page not placed reads as zeros.
   void unregister(std::span<std::byte> pages) const;
 
+  // What to make of pages that are not registered (any more).
+  enum class Unregistered : uint8_t { is_refused, is_skipped };
   // Copies `pages` (whole pages) to `at` and wakes who waits there. A page that is already present
   // is left as it is: what the application wrote wins. Throws std::system_error when a page can't
   // be placed (ENOENT: not registered any more).
-  void place(std::byte* at, std::span<const std::byte> pages) const;
+  void place(std::byte* at, std::span<const std::byte> pages,
+             Unregistered unregistered = Unregistered::is_refused) const;
   // Every missing page of `pages` raises SIGBUS when touched; waiting threads get it now.
-  void poison(std::span<std::byte> pages) const;
+  void poison(std::span<std::byte> pages,
+              Unregistered unregistered = Unregistered::is_refused) const;
   // Replaces all of `pages`, present ones too, by memory that raises SIGBUS; wakes waiting threads.
   void make_unreadable(std::span<std::byte> pages) const;
   // Lets waiting threads look again.
