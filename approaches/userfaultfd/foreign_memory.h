@@ -1,0 +1,45 @@
+// The region in memory of another process, reached through the userfaultfd that it handed over.
+#pragma once
+
+#include "approaches/userfaultfd/region_memory.h"
+#include "lib/os/unix_socket.h"
+#include "lib/os/userfault.h"
+
+namespace memsync::userfaultfd {
+
+// Pages that the other process has unmapped, and a process that has ended, are not errors: nobody
+// waits there. What it may not do any more is decided by poison, which takes the missing pages
+// alone: those that came stay readable.
+class ForeignMemory : public RegionMemory {
+ public:
+  // start, length: the registered memory in the other process, `start` page-aligned.
+  // connection: to the application, which outlives this. Without UFFDIO_POISON (before Linux 6.6)
+  // the only way to keep threads from sleeping is to hang up, so that its end makes the memory
+  // unreadable. Throws std::system_error, EINVAL when that is no userfaultfd or not for such
+  // memory.
+  ForeignMemory(FileDescriptor userfault, bool has_poison, uint64_t start, uint64_t length,
+                const Peer& peer, int connection);
+
+  void place(uint64_t offset, std::byte* staging, uint64_t length) const override;
+  void poison(ByteRange range) const override;
+  void drop_all() const override;  // throws ENOTSUP: another process's pages can't be dropped
+  void let_go() override;
+  void make_unreadable() noexcept override;
+
+  size_t take_faults(std::span<uint64_t> offsets) const override;
+  void wake(ByteRange range) const noexcept override;
+  bool is_populated(uint64_t offset) const override;
+  const FileDescriptor& descriptor() const noexcept override { return userfault_.descriptor(); }
+  uint64_t size_bytes() const noexcept override { return length_; }
+
+ private:
+  std::span<std::byte> pages_at(uint64_t offset, uint64_t length) const noexcept;
+
+  const Userfault userfault_;
+  const uint64_t start_;
+  const uint64_t length_;
+  const int connection_;
+  FileDescriptor pagemap_;  // of that memory, whatever becomes of the process's number
+};
+
+}  // namespace memsync::userfaultfd
