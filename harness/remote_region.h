@@ -1,0 +1,35 @@
+// A region that `memsync serve` offers somewhere.
+#pragma once
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "lib/transport/transport.h"
+
+namespace memsync {
+
+// The server can't be reached or has gone: what was to come from it is missing.
+struct SourceLost : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Threads: any.
+class RemoteRegion {
+ public:
+  // Asks what is served at `address`. Throws std::invalid_argument for what is no address and
+  // SourceLost with the next step.
+  explicit RemoteRegion(const std::string& address);
+
+  // A connection of its own. Throws SourceLost.
+  std::unique_ptr<RegionService> connect() const;
+  uint64_t size_bytes() const noexcept { return offer_.geometry.size_bytes; }
+  const std::string& address() const noexcept { return address_; }
+
+ private:
+  const std::string address_;
+  const std::unique_ptr<Network> network_;
+  const RegionOffer offer_;
+};
+
+}  // namespace memsync
