@@ -144,9 +144,9 @@ def test_out_that_fails_leaves_the_file_as_it_was(
 ) -> None:
     copy = tmp_path / "copy"
     copy.write_bytes(b"what was there before")
-    server = run_in_background(MEMSYNC, "serve", content)
+    address = run_in_background(MEMSYNC, "serve", content).first_line
     os.truncate(content, SIZE // 2)  # the second half can't be read any more
-    outcome = memsync("pull", server.first_line, "--out", copy)
+    outcome = memsync("pull", address, "--out", copy)
     assert outcome.code == 4 and "did not come" in outcome.stderr, outcome
     assert copy.read_bytes() == b"what was there before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["content", "copy"]
