@@ -147,7 +147,7 @@ void FaultSession::serve(const Peer& peer, ReceivedOffer received) {
     pager_ = &pager;
   }
   answer(Verdict::served);
-  wait_for_end(peer);
+  if (wait_for_goodbye(peer)) memory->disown();
   pager.stop();
   source.reset();  // completes what is open; nothing refers to the pager afterwards
   {
@@ -163,8 +163,9 @@ void FaultSession::serve(const Peer& peer, ReceivedOffer received) {
   }
 }
 
-// In the other dialect a connection says nothing after the offer, and may end at once.
-void FaultSession::wait_for_end(const Peer& peer) const noexcept {
+// Whether the application ended the connection. In the other dialect a connection says nothing
+// after the offer, and may end at once.
+bool FaultSession::wait_for_goodbye(const Peer& peer) const noexcept {
   const bool connection_counts = served_.dialect == Dialect::memsync;
   std::array<pollfd, 3> waits{{{ending_.get(), POLLIN, 0},
                                {peer.process.get(), POLLIN, 0},
@@ -172,6 +173,7 @@ void FaultSession::wait_for_end(const Peer& peer) const noexcept {
   // Bytes after the offer end the session as well: there are none in the protocol.
   while (::poll(waits.data(), waits.size(), -1) < 0 && errno == EINTR) {
   }
+  return waits[2].revents != 0;
 }
 
 }  // namespace memsync::userfaultfd

@@ -55,7 +55,7 @@ class FaultSession {
   void answer(Verdict verdict);
   ReceivedOffer take_offer(const Peer& peer);
   void serve(const Peer& peer, ReceivedOffer received);
-  void wait_for_end(const Peer& peer) const noexcept;
+  bool wait_for_goodbye(const Peer& peer) const noexcept;
   void tell(const std::string& sentence) const;
 
   const ServedFaults& served_;

@@ -56,6 +56,7 @@ std::span<std::byte> ForeignMemory::pages_at(uint64_t offset, uint64_t length) c
 }
 
 void ForeignMemory::place(uint64_t offset, std::byte* staging, uint64_t length) const {
+  if (is_disowned_) return;
   const auto pages = pages_at(offset, length);
   std::memset(staging + length, 0, pages.size() - length);
   unless_gone([&] {
@@ -64,6 +65,7 @@ void ForeignMemory::place(uint64_t offset, std::byte* staging, uint64_t length) 
 }
 
 void ForeignMemory::poison(ByteRange range) const {
+  if (is_disowned_) return;
   if (!userfault_.has_poison()) {
     ::shutdown(connection_, SHUT_RDWR);
     return;

@@ -1,6 +1,8 @@
 // The region in memory of another process, reached through the userfaultfd that it handed over.
 #pragma once
 
+#include <atomic>
+
 #include "approaches/userfaultfd/region_memory.h"
 #include "lib/os/unix_socket.h"
 #include "lib/os/userfault.h"
@@ -19,6 +21,10 @@ class ForeignMemory : public RegionMemory {
   // memory.
   ForeignMemory(FileDescriptor userfault, bool has_poison, uint64_t start, uint64_t length,
                 const Peer& peer, int connection);
+
+  // The application takes care of its memory itself, and may use it for something else soon: from
+  // here on nothing is placed or poisoned, but for what is under way. Any thread.
+  void disown() noexcept { is_disowned_ = true; }
 
   void place(uint64_t offset, std::byte* staging, uint64_t length) const override;
   void poison(ByteRange range) const override;
@@ -39,6 +45,7 @@ class ForeignMemory : public RegionMemory {
   const uint64_t start_;
   const uint64_t length_;
   const int connection_;
+  std::atomic<bool> is_disowned_{false};
   FileDescriptor pagemap_;  // of that memory, whatever becomes of the process's number
 };
 

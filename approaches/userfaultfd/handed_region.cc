@@ -5,6 +5,7 @@
 #include <csignal>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/os/error.h"
@@ -13,6 +14,8 @@
 namespace memsync::userfaultfd {
 
 namespace {
+
+constexpr Nanoseconds kPartingLimit = std::chrono::seconds(5);
 
 // The application's signals are none of the watching thread's business.
 class SignalsBlocked {
@@ -59,14 +62,22 @@ HandedRegion::HandedRegion(std::span<std::byte> bytes, uint64_t region_offset,
   // A forked child's copy is not registered and would read zeros: it gets no copy at all.
   check(::madvise(pages_.data(), pages_.size(), MADV_DONTFORK), "keeping the region from children");
   userfault_.register_missing(pages_);
-  hand_over(region_offset, deadline);
+  try {
+    hand_over(region_offset, deadline);
+  } catch (...) {
+    // Closing would not do it: the handler may have a descriptor by now.
+    userfault_.unregister(pages_);
+    throw;
+  }
   const SignalsBlocked blocked;
   watcher_ = std::thread([this] { watch(); });
 }
 
 HandedRegion::~HandedRegion() {
   stop_watching();
-  if (!let_go_) make_unreadable();
+  if (let_go_) return;
+  make_unreadable();
+  part();
 }
 
 void HandedRegion::hand_over(uint64_t region_offset, Deadline deadline) {
@@ -83,9 +94,28 @@ void HandedRegion::hand_over(uint64_t region_offset, Deadline deadline) {
     throw_errno("the handler refuses: " + verdict_text(verdict), EPERM);
 }
 
-void HandedRegion::let_go() noexcept {
+bool HandedRegion::let_go() noexcept {
   let_go_ = true;
   stop_watching();
+  return part();
+}
+
+// We say that we are done by ending our half of the connection; the handler ends the other half
+// when it has closed everything.
+bool HandedRegion::part() noexcept {
+  if (dialect_ != Dialect::memsync) return false;
+  ::shutdown(connection_.get(), SHUT_WR);
+  drain_event(ending_);
+  try {
+    const Deadline limit = after(kPartingLimit);
+    std::array<std::byte, 64> last_words;
+    std::vector<FileDescriptor> none;
+    while (wait_readable(connection_.get(), ending_, limit))
+      if (receive_with_descriptors(connection_.get(), last_words, none) == 0U) return true;
+  } catch (const std::system_error& problem) {
+    return problem.code() == std::errc::connection_reset;
+  }
+  return false;
 }
 
 void HandedRegion::stop_watching() noexcept {

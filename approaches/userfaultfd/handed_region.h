@@ -29,19 +29,23 @@ class HandedRegion {
   HandedRegion(std::span<std::byte> bytes, uint64_t region_offset, const Handler& handler,
                Deadline deadline,
                Userfault::Poisoning poisoning = Userfault::Poisoning::if_offered);
-  // What has not come raises SIGBUS.
+  // What has not come raises SIGBUS; then as let_go().
   ~HandedRegion();
   HandedRegion(const HandedRegion&) = delete;
   HandedRegion& operator=(const HandedRegion&) = delete;
 
-  // The memory is about to go: from here on nothing is done to it.
-  void let_go() noexcept;
+  // The memory is about to go: from here on nothing is done to it. Waits (5 s at most) until the
+  // handler has closed its descriptor, and says whether it has: the kernel lets a handler place
+  // bytes wherever *some* userfaultfd is registered, so until then the addresses must not become
+  // another region. userfaultfd-go's dialect can't tell: false.
+  bool let_go() noexcept;
   std::span<std::byte> bytes() const noexcept { return bytes_; }
 
  private:
   void hand_over(uint64_t region_offset, Deadline deadline);
   void watch() noexcept;
   void stop_watching() noexcept;
+  bool part() noexcept;
   void make_unreadable() noexcept;
 
   const std::span<std::byte> bytes_;

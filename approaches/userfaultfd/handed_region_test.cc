@@ -403,6 +403,34 @@ TEST_F(Handing, OfAPartGivesThatPart) {
   EXPECT_EQ(application.exit_code(), 0);
 }
 
+// The kernel does not ask by which userfaultfd memory is registered: an answer that comes late must
+// not land in what has become another region at the same addresses.
+TEST_F(Handing, MakesTheSameMemoryAnotherPartOnceTheFirstIsLetGo) {
+  constexpr uint64_t kLength = kMiB;
+  OtherProcess application([this](const OtherProcess& line) {
+    const Mapping mapping = Mapping::anonymous(kLength);
+    {
+      HandedRegion first(mapping.bytes(), 0, handler(), after(20s));
+      if (mapping.bytes()[0] != expected_at(0)) return 1;
+      line.wait();  // read-ahead is under way
+      if (!first.let_go()) return 2;
+    }
+    if (::madvise(mapping.bytes().data(), kLength, MADV_DONTNEED) != 0) return 3;
+    const HandedRegion second(mapping.bytes(), 2 * kMiB, handler(), after(20s));
+    return digest_of(mapping.bytes()) == digest_of(expected(2 * kMiB, kLength)) ? 0 : 4;
+  });
+  bool is_first = true;
+  script_ = [&](ScriptedSource& source) {
+    if (std::exchange(is_first, false)) source.hold(Urgency::background);
+  };
+  serve();
+  application.tell();
+  source().wait_for_requests(Urgency::background, 1);
+  application.tell();
+  EXPECT_EQ(application.exit_code(), 0);
+  EXPECT_EQ(server_->totals().applications, 2U);
+}
+
 // UFFDIO_COPY takes one mapping at a time, and an application may divide its own.
 TEST_F(Handing, GoesOnWhenTheApplicationDividesItsMapping) {
   OtherProcess application([this](const OtherProcess&) {

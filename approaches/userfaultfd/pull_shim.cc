@@ -110,27 +110,52 @@ void* map_region(void* address, size_t length, int protection, int flags, int fd
   }
 }
 
-// Whether [address, address + length) has a byte of a region; forgets those that lie in it whole.
-enum class Overlap : uint8_t { is_told, is_let_go };
-bool overlaps(void* address, size_t length, Overlap overlap) {
-  if (g_regions == nullptr) return false;  // nothing is allocated here: the caller may be malloc(3)
+// What [address, address + length) has of regions.
+enum class Overlap : uint8_t {
+  none,
+  gone,   // they lay in it whole and are no more: the addresses are free
+  stays,  // a handler may still place bytes there
+};
+Overlap let_go(void* address, size_t length) {
+  if (g_regions == nullptr) return Overlap::none;  // allocate nothing: the caller may be malloc(3)
   const auto begin = reinterpret_cast<uintptr_t>(address);
+  const uintptr_t end = begin + length;
   const std::lock_guard lock(regions().mutex);
-  bool found = false;
+  auto result = Overlap::none;
   auto& by_start = regions().by_start;
   for (auto entry = by_start.begin(); entry != by_start.end();) {
-    const uint64_t bytes = entry->second->bytes().size();
-    const bool touches = entry->first < begin + length && begin < entry->first + bytes;
-    const bool is_inside = begin <= entry->first && entry->first + bytes <= begin + length;
-    found = found || touches;
-    if (overlap == Overlap::is_let_go && is_inside) {
-      entry->second->let_go();
+    const uintptr_t first = entry->first;
+    const uintptr_t last = first + round_up_to_page(entry->second->bytes().size());
+    const bool is_inside = begin <= first && last <= end;
+    if (first >= end || begin >= last) {
+      ++entry;
+    } else if (is_inside) {
+      const bool is_free = entry->second->let_go() && result != Overlap::stays;
+      result = is_free ? Overlap::gone : Overlap::stays;
       entry = by_start.erase(entry);
     } else {
+      result = Overlap::stays;
       ++entry;
     }
   }
-  return found;
+  return result;
+}
+
+bool is_of_a_region(void* address, size_t length) {
+  if (g_regions == nullptr) return false;
+  const auto begin = reinterpret_cast<uintptr_t>(address);
+  const std::lock_guard lock(regions().mutex);
+  const auto& by_start = regions().by_start;
+  return std::any_of(by_start.begin(), by_start.end(), [&](const auto& entry) {
+    return entry.first < begin + length && begin < entry.first + entry.second->bytes().size();
+  });
+}
+
+// Nothing to touch, and never given to anybody else.
+int reserve(void* address, size_t length) {
+  const void* reserved = plain_mmap(address, length, PROT_NONE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  return reserved == MAP_FAILED ? -1 : 0;
 }
 
 }  // namespace
@@ -142,6 +167,9 @@ MEMSYNC_VISIBLE void* mmap(void* address, size_t length, int protection, int fla
                            off_t offset) noexcept {
   using namespace memsync::userfaultfd;  // NOLINT(google-build-using-namespace)
   const uint64_t size = (flags & MAP_ANONYMOUS) != 0 ? 0 : placeholder_bytes(fd);
+  const bool is_fixed = (flags & MAP_FIXED) != 0;
+  if (is_fixed && let_go(address, length) == Overlap::stays)
+    return fail("a part of another one is still there", EBUSY);
   if (size == 0) return plain_mmap(address, length, protection, flags, fd, offset);
   return map_region(address, length, protection, flags, fd, offset, size);
 }
@@ -153,8 +181,8 @@ MEMSYNC_VISIBLE void* mmap64(void* address, size_t length, int protection, int f
 
 MEMSYNC_VISIBLE int munmap(void* address, size_t length) noexcept {
   using namespace memsync::userfaultfd;  // NOLINT(google-build-using-namespace)
-  overlaps(address, length, Overlap::is_let_go);
-  return plain_munmap(address, length);
+  return let_go(address, length) == Overlap::stays ? reserve(address, length)
+                                                   : plain_munmap(address, length);
 }
 
 // The kernel lets moved memory go from its userfaultfd, and its missing pages would read as zeros.
@@ -168,7 +196,6 @@ MEMSYNC_VISIBLE void* mremap(void* address, size_t length, size_t new_length, in
     target = va_arg(more, void*);
     va_end(more);
   }
-  if (overlaps(address, length, Overlap::is_told))
-    return fail("it can't be moved or resized", EINVAL);
+  if (is_of_a_region(address, length)) return fail("it can't be moved or resized", EINVAL);
   return reinterpret_cast<void*>(::syscall(SYS_mremap, address, length, new_length, flags, target));
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import random
 import re
@@ -195,6 +196,27 @@ def test_an_unmodified_c_program_sorts_the_region(
     done = subprocess.run(words, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout == bytes(sorted(content.read_bytes()))
+
+
+MAP_PARTS = """\
+import hashlib, mmap, sys
+all = hashlib.sha256()
+with open(sys.argv[1], "rb") as file:
+    for part in [3, 0, 5, 1, 4, 2] * 5:
+        size = 1 << 20
+        with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ, offset=part * size) as memory:
+            all.update(memory[: 3 * mmap.PAGESIZE])
+print(all.hexdigest())
+"""
+
+
+def test_a_program_may_map_part_after_part(address: str, content: Path) -> None:
+    """The kernel gives each the addresses of the one before; no late page may land there."""
+    outcome = memsync("pull", address, "--json", "--", sys.executable, "-c", MAP_PARTS, "{}")
+    data = content.read_bytes()
+    parts = [data[part << 20 :][: 3 * mmap.PAGESIZE] for part in [3, 0, 5, 1, 4, 2] * 5]
+    assert outcome.stdout.strip() == sha256(b"".join(parts)), outcome
+    assert counters(outcome.stderr)["applications"] == 30
 
 
 def test_the_commands_exit_code_is_ours(address: str) -> None:
