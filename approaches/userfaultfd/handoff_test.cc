@@ -178,7 +178,7 @@ TEST_F(Receiving, TakesAnOfferThatComesByteByByte) {
 }
 
 TEST_F(Receiving, TakesTheLastOfOneOrTwoDescriptorsInTheOtherDialect) {
-  for (const size_t count : {1, 2}) {
+  for (const size_t count : {1U, 2U}) {
     send(std::span(theirs_).first(8));
     send(std::span(theirs_).subspan(8), count);
     EXPECT_EQ(receive(Dialect::userfaultfd_go).offer.start, an_offer().start) << count;
