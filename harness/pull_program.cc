@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "approaches/userfaultfd/fault_server.h"
+#include "harness/cleaner.h"
 #include "harness/environment.h"
 #include "harness/exit_codes.h"
 #include "harness/pull.h"
@@ -29,29 +30,26 @@ constexpr Nanoseconds kPatience = std::chrono::seconds(5);  // after a signal, b
 class PullFolder {
  public:
   explicit PullFolder(uint64_t size) {
-    std::string name = (fs::temp_directory_path() / "memsync-pull-XXXXXX").string();
+    const std::string own = kPullFolderPrefix + std::to_string(::getpid()) + "-XXXXXX";
+    std::string name = (fs::temp_directory_path() / own).string();
     if (::mkdtemp(name.data()) == nullptr) throw_errno("making the folder " + name);
     path_ = name;
     try {
       const auto file = FileDescriptor::open(placeholder(), O_WRONLY | O_CREAT | O_EXCL, 0400);
       check(::ftruncate(file.get(), static_cast<off_t>(size)), "sizing " + placeholder());
     } catch (...) {
-      remove();
+      remove_pull_folder(path_);
       throw;
     }
   }
-  ~PullFolder() { remove(); }
+  ~PullFolder() { remove_pull_folder(path_); }
   PullFolder(const PullFolder&) = delete;
   PullFolder& operator=(const PullFolder&) = delete;
 
-  std::string placeholder() const { return path_ + "/region"; }
-  std::string socket() const { return path_ + "/faults"; }
+  std::string placeholder() const { return path_ + "/" + kPullFiles[0]; }
+  std::string socket() const { return path_ + "/" + kPullFiles[1]; }
 
  private:
-  void remove() noexcept {
-    ::unlink(placeholder().c_str());
-    ::rmdir(path_.c_str());
-  }
   std::string path_;
 };
 

@@ -247,6 +247,20 @@ def test_ctrl_c_ends_the_command_and_leaves_nothing(address: str, run_in_backgro
     assert leftovers() == before
 
 
+def test_a_killed_pull_takes_the_command_along_and_clean_removes_the_rest(
+    address: str, run_in_background
+) -> None:
+    before = leftovers()
+    script = "import time; print(1, flush=True); time.sleep(600)"
+    pull = run_in_background(MEMSYNC, "pull", address, "--", sys.executable, "-c", script)
+    assert pull.first_line.isdigit()
+    pull.stop(signal.SIGKILL)  # returns when the command has closed its stdout, too
+    (left,) = leftovers() - before
+    assert left in memsync("clean", "--dry-run").stdout and left in leftovers()
+    assert left in memsync("clean").stdout
+    assert leftovers() == before
+
+
 def test_a_server_that_goes_ends_in_sigbus_not_in_zeros(content: Path, run_in_background) -> None:
     server = run_in_background(MEMSYNC, "serve", content)
     script = HASH + "print(m[0], flush=True); sys.stdin.readline(); print(m[7_000_000], flush=True)"
