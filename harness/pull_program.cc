@@ -139,8 +139,20 @@ Outcome wait_for(const Process& program, PlaceholderWatch& placeholder,
   }
 }
 
-int code_of(const ProcessEnd& end) {
-  return end.signal != 0 ? 128 + end.signal : end.exit_code;
+// Our exit code: the command's, unless what it saw was not the region.
+int conclude(Outcome outcome, const ProcessEnd& end, PlaceholderWatch& placeholder,
+             const userfaultfd::FaultServer::Totals& totals) {
+  if (outcome == Outcome::interrupted) return exit_code::kInterrupted;
+  if (placeholder.was_read()) {
+    tell_on_stderr(
+        "the command reads the region with read(2) and would get zeros: let it map the file "
+        "(mmap), or pull everything first with --out FILE");
+    return exit_code::kIncomplete;
+  }
+  if (placeholder.was_opened() && totals.applications == 0)
+    tell_on_stderr("the command opened the region but mapped nothing of it (a static program?)");
+  const int code = end.signal != 0 ? 128 + end.signal : end.exit_code;
+  return code == 0 && totals.bytes_lost > 0 ? exit_code::kIncomplete : code;
 }
 
 }  // namespace
@@ -168,17 +180,7 @@ int pull_for_program(const RemoteRegion& region, const userfaultfd::Settings& se
   const ProcessEnd end = end_program(program);
   const auto totals = server.totals();
   report(totals, region.size_bytes(), options.json);
-  if (outcome == Outcome::interrupted) return exit_code::kInterrupted;
-  if (outcome == Outcome::read_placeholder || placeholder.was_read()) {
-    tell_on_stderr(
-        "the command reads the region with read(2) and would get zeros: let it map the file "
-        "(mmap), or pull everything first with --out FILE");
-    return exit_code::kIncomplete;
-  }
-  if (placeholder.was_opened() && totals.applications == 0)
-    tell_on_stderr("the command opened the region but mapped nothing of it (a static program?)");
-  const int code = code_of(end);
-  return code == 0 && totals.bytes_lost > 0 ? exit_code::kIncomplete : code;
+  return conclude(outcome, end, placeholder, totals);
 }
 
 }  // namespace memsync

@@ -26,7 +26,8 @@ void declare_pull(CLI::App& app, PullOptions& options) {
   auto* pull = app.add_subcommand(
       "pull", "use what `memsync serve` offers: in a program's memory, as a file, at a socket");
   pull->add_option("address", options.address, "what serve printed")->required();
-  pull->add_option("--out", options.out, "bring everything into this file; prints its digest");
+  pull->add_option("--out", options.out,
+                   "bring everything into this file; prints its XXH3-128 digest");
   pull->add_option("--socket", options.socket,
                    "answer the page faults of programs that hand theirs over at this UNIX socket");
   pull->add_option("--dialect", options.dialect, "what they speak at the socket [memsync]")
