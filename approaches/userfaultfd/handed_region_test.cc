@@ -55,6 +55,25 @@ TEST_P(HandingInDialect, MakesOnlyLostPagesRaiseSigbus) {
   wait_until_told("fetching 4096 bytes at offset " + std::to_string(kBad));
 }
 
+// The handler sees by the application's pagemap that the page is gone, and not just late.
+TEST_P(HandingInDialect, BringsAPageAgainThatTheApplicationHasDropped) {
+  OtherProcess application([this](const OtherProcess&) {
+    const Mapping mapping = Mapping::anonymous(kSize);
+    const HandedRegion region(mapping.bytes(), 0, handler(), after(20s));
+    for (int round = 0; round < 3; ++round) {
+      if (mapping.bytes()[kMiB + 4096] != expected_at(kMiB + 4096)) return 1;
+      if (::madvise(&mapping.bytes()[kMiB], 3 * 4096, MADV_DONTNEED) != 0) return 2;
+    }
+    return 0;
+  });
+  served_.settings.prefetch = Prefetch::none;
+  serve();
+  application.tell();
+  EXPECT_EQ(application.exit_code(), 0);
+  EXPECT_GE(server_->totals().faults, 3U);
+  EXPECT_GE(server_->totals().bytes_received, (64U << 10) + 2 * 4096) << "a unit, a page, a page";
+}
+
 // Nobody says goodbye: the process's end is seen through its pidfd, and the handler goes on.
 TEST_P(HandingInDialect, OutlivesAnApplicationThatIsKilledWhileItWaits) {
   OtherProcess waiting([this](const OtherProcess&) {
