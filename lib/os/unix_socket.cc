@@ -14,9 +14,7 @@ namespace memsync {
 
 namespace {
 
-#ifndef SO_PEERPIDFD
-constexpr int SO_PEERPIDFD = 77;  // since Linux 6.5; include/uapi/asm-generic/socket.h
-#endif
+constexpr int kPeerProcess = 77;  // SO_PEERPIDFD since 6.5: include/uapi/asm-generic/socket.h
 
 template <size_t kCount>
 struct ControlBuffer {
@@ -33,7 +31,7 @@ bool has_hung_up(int socket) {
 FileDescriptor process_of(int socket, pid_t pid) {
   int number = -1;
   socklen_t size = sizeof number;
-  if (::getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &number, &size) == 0)
+  if (::getsockopt(socket, SOL_SOCKET, kPeerProcess, &number, &size) == 0)
     return FileDescriptor{number};
   FileDescriptor process{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
   if (!process.is_open() || has_hung_up(socket)) throw_errno("finding the peer's process", ESRCH);
