@@ -125,7 +125,8 @@ Progress progress_of(int64_t result, int error) {
 
 // Runs `attempt(done, size, result)` until all pages are handled. Pages that exist already are
 // passed over and their waiters woken: somebody else's answer came first, an ordinary day. Where
-// the application has unmapped some, the others are tried one by one.
+// the application has unmapped some, or divided the mapping (mprotect(2); a request may span one
+// alone), the others are tried one by one.
 template <typename Attempt>
 void for_all_pages(const Userfault& userfault, std::span<std::byte> pages, const char* name,
                    Attempt attempt) {
@@ -158,6 +159,14 @@ void for_all_pages(const Userfault& userfault, std::span<std::byte> pages, const
   }
 }
 
+// Whether the number is one of a userfaultfd, by the name the kernel gives it.
+bool is_userfault(const FileDescriptor& descriptor) {
+  std::array<char, 64> name{};
+  const std::string link = "/proc/self/fd/" + std::to_string(descriptor.get());
+  return ::readlink(link.c_str(), name.data(), name.size() - 1) > 0 &&
+         std::string_view(name.data()) == "anon_inode:[userfaultfd]";
+}
+
 }  // namespace
 
 Userfault Userfault::open(const Wishes& wishes) {
@@ -172,6 +181,15 @@ Userfault Userfault::open(const Wishes& wishes) {
   if (!descriptor.is_open()) throw_errno("opening userfaultfd");
   shake_hands(descriptor, wanted);
   return {std::move(descriptor), poison};
+}
+
+Userfault Userfault::adopt(FileDescriptor descriptor, bool has_poison) {
+  if (!is_userfault(descriptor))
+    throw_errno("taking a descriptor that is no userfaultfd over", EINVAL);
+  // Some open it without O_NONBLOCK, and then poll(2) answers POLLERR for ever (userfaultfd(2)).
+  const int flags = check(::fcntl(descriptor.get(), F_GETFL), "reading a userfaultfd's flags");
+  check(::fcntl(descriptor.get(), F_SETFL, flags | O_NONBLOCK), "setting a userfaultfd's flags");
+  return {std::move(descriptor), has_poison};
 }
 
 std::vector<std::string> Userfault::problems(const Wishes& wishes) {
@@ -247,27 +265,47 @@ void Userfault::lift_protection(std::span<std::byte> pages) const {
   set_protection(pages, 0);
 }
 
-void Userfault::poison(std::span<std::byte> pages) const {
-  if (!has_poison_) {
-    map_over(pages);
-    return;
-  }
+// Calls `meanwhile` whenever the memory map is changing.
+template <typename Meanwhile>
+void Userfault::poison(std::span<std::byte> pages, Meanwhile meanwhile) const {
   for_all_pages(*this, pages, "UFFDIO_POISON", [&](size_t done, size_t size, int64_t& result) {
     PoisonRequest request{};
     request.range = range_of(pages.subspan(done, size));
     const int status = ::ioctl(descriptor_.get(), kIoctlPoison, &request);
+    const int error = errno;
     result = request.updated;
+    if (status < 0 && error == EAGAIN) meanwhile();
+    errno = error;
     return status;
   });
 }
 
+void Userfault::poison(std::span<std::byte> pages) const {
+  if (has_poison_)
+    poison(pages, [] {});
+  else
+    map_over(pages);
+}
+
+// While an event is not taken, its cause (mremap(2)) sleeps and every request fails with EAGAIN.
 void Userfault::make_unreadable(std::span<std::byte> pages) const {
   if (!has_poison_) {
     map_over(pages);
     return;
   }
-  poison(pages);
-  wake(pages);
+  std::vector<std::span<std::byte>> left{pages};
+  while (!left.empty()) {
+    const auto next = left.back();
+    left.pop_back();
+    poison(next, [&] { take_moved(left); });
+    wake(next);
+  }
+}
+
+void Userfault::take_moved(std::vector<std::span<std::byte>>& moved) const {
+  std::array<Event, 32> events;
+  for (const Event& event : std::span(events).first(take_events(events)))
+    if (event.kind == Event::Kind::moved) moved.emplace_back(event.moved_to, event.length);
 }
 
 // A page of a mapped file that lies past the file's end raises SIGBUS (mmap(2)). The offset is the
@@ -305,6 +343,9 @@ size_t Userfault::take_events(std::span<Event> events) const {
                          .address = pointer_to(message.arg.remap.from),
                          .moved_to = pointer_to(message.arg.remap.to),
                          .length = message.arg.remap.len};
+    } else if (message.event == UFFD_EVENT_FORK) {
+      // Asked for by whoever opened it; reading the event has made a descriptor of the child's.
+      const FileDescriptor childs{static_cast<int>(message.arg.fork.ufd)};
     }
   }
   return count;

@@ -38,6 +38,11 @@ class Userfault {
   };
   // Throws std::system_error; ENOTSUP when the kernel lacks what is wished.
   static Userfault open(const Wishes& wishes);
+  // One that another process opened, shook hands for and registered its memory with: from here on
+  // pages are that process's addresses, which are never followed here, and what is done by mapping
+  // (make_unreadable() and poison() where has_poison() is false) is not meant. `has_poison`:
+  // UFFDIO_POISON may be used. Throws std::system_error, EINVAL when it is something else.
+  static Userfault adopt(FileDescriptor descriptor, bool has_poison);
   // What this machine lacks, one sentence each with the next step; empty when open() would succeed.
   static std::vector<std::string> problems(const Wishes& wishes);
 
@@ -63,8 +68,10 @@ class Userfault {
   void lift_protection(std::span<std::byte> pages) const;
   // Every missing page of `pages` raises SIGBUS when touched; waiting threads get it now.
   void poison(std::span<std::byte> pages) const;
-  // The same for all of a region, at its end. What the application has unmapped is left alone, but
-  // by kernels without UFFDIO_POISON, where all of `pages`, present ones too, is mapped over.
+  // The same for all of a region, at its end, when nobody else need take events: what waits to be
+  // taken is, and what was moved is made unreadable as well. What the application has unmapped is
+  // left alone, but by kernels without UFFDIO_POISON, where all of `pages`, present ones too, is
+  // mapped over.
   void make_unreadable(std::span<std::byte> pages) const;
   // Lets waiting threads look again.
   void wake(std::span<std::byte> pages) const noexcept;
@@ -83,10 +90,14 @@ class Userfault {
   // Takes what waits to be taken; 0 when there is nothing now. Never blocks.
   size_t take_events(std::span<Event> events) const;
   const FileDescriptor& descriptor() const noexcept { return descriptor_; }
+  bool has_poison() const noexcept { return has_poison_; }
 
  private:
   Userfault(FileDescriptor descriptor, bool has_poison)
       : descriptor_(std::move(descriptor)), has_poison_(has_poison) {}
+  template <typename Meanwhile>
+  void poison(std::span<std::byte> pages, Meanwhile meanwhile) const;
+  void take_moved(std::vector<std::span<std::byte>>& moved) const;
   void map_over(std::span<std::byte> pages) const;
   void set_protection(std::span<std::byte> pages, uint64_t mode) const;
   FileDescriptor descriptor_;
