@@ -1,4 +1,6 @@
 // Every way to answer a fault, against the same content, and what the kernel reports beside faults.
+#include <filesystem>
+#include <fstream>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <thread>
@@ -149,6 +151,33 @@ TEST_P(Handling, RefusesToFollowAMoveByName) {
   } catch (const std::system_error& problem) {
     EXPECT_NE(std::string(problem.what()).find("moved"), std::string::npos) << problem.what();
   }
+}
+
+// How many of this process's threads may run on CPU 0 alone.
+int threads_on_cpu_0() {
+  int count = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream status(task.path() / "status");
+    for (std::string line; std::getline(status, line);)
+      if (line == "Cpus_allowed_list:\t0") ++count;
+  }
+  return count;
+}
+
+TEST(Handlers, RunOnTheCpuThatWasAskedFor) {
+  if (std::thread::hardware_concurrency() < 2)
+    GTEST_SKIP() << "one CPU: they could run nowhere else";
+  ASSERT_EQ(threads_on_cpu_0(), 0);
+  PatternReader reader(ContentKind::random, kSeed, 1 << 20);
+  ScriptedSource source(reader);
+  const Mapping mapping = Mapping::anonymous(1 << 20);
+  OwnMemory memory(mapping.bytes());
+  Settings settings = with(Handler::poll, 3, Prefetch::none, 4096);
+  settings.handler_cpu = 0;
+  Pager pager(memory, {.size_bytes = 1 << 20, .chunk_bytes = 4096}, settings, source);
+  while (threads_on_cpu_0() < 3) std::this_thread::yield();  // each once it has begun
+  EXPECT_EQ(threads_on_cpu_0(), 3);
+  pager.stop();
 }
 
 }  // namespace

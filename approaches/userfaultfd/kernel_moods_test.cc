@@ -7,6 +7,7 @@
 #include <functional>
 #include <gtest/gtest.h>
 #include <linux/userfaultfd.h>
+#include <mutex>
 
 #include "approaches/userfaultfd/own_memory.h"
 #include "approaches/userfaultfd/pager.h"
@@ -22,8 +23,20 @@ int __wrap_ioctl(int fd, unsigned long request, ...);
 }
 
 namespace {
-// Answers instead of the kernel, when it returns true; set errno then. One at a time.
-std::function<bool(int fd, unsigned long request, void* argument)> mood;
+// Answers instead of the kernel, when it returns true; set errno then.
+using Mood = std::function<bool(int fd, unsigned long request, void* argument)>;
+std::mutex mood_mutex;  // handlers are at work when it changes
+Mood mood;
+
+void set_mood(Mood next) {
+  const std::lock_guard lock(mood_mutex);
+  mood = std::move(next);
+}
+
+bool is_answered(int fd, unsigned long request, void* argument) {
+  const std::lock_guard lock(mood_mutex);
+  return mood && mood(fd, request, argument);
+}
 }  // namespace
 
 int __wrap_ioctl(int fd, unsigned long request, ...) {
@@ -31,7 +44,7 @@ int __wrap_ioctl(int fd, unsigned long request, ...) {
   va_start(arguments, request);
   void* const argument = va_arg(arguments, void*);
   va_end(arguments);
-  if (mood && mood(fd, request, argument)) return -1;
+  if (is_answered(fd, request, argument)) return -1;
   return __real_ioctl(fd, request, argument);
 }
 
@@ -52,7 +65,7 @@ class Moods : public testing::Test {
   ~Moods() override {
     pager_->stop();
     source_.reset();
-    mood = nullptr;
+    set_mood(nullptr);
   }
   static Digest expected() {
     std::vector<std::byte> bytes(kSize);
@@ -61,9 +74,9 @@ class Moods : public testing::Test {
   }
   // The mood of UFFDIO_COPY alone.
   void when_copying(std::function<bool(int, uffdio_copy&)> answer) {
-    mood = [answer = std::move(answer)](int fd, unsigned long request, void* argument) {
+    set_mood([answer = std::move(answer)](int fd, unsigned long request, void* argument) {
       return request == UFFDIO_COPY && answer(fd, *static_cast<uffdio_copy*>(argument));
-    };
+    });
   }
 
   PatternReader reader_{ContentKind::random, 1, kSize};
@@ -127,11 +140,11 @@ TEST_F(Moods, WithoutMemoryItEndsInSigbusAndANamedError) {
 
 TEST_F(Moods, WithoutPoisonTheWholeRegionEndsRatherThanAThreadSleeps) {
   source_->fail_at(0, std::errc::io_error);
-  mood = [](int, unsigned long request, void*) {
+  set_mood([](int, unsigned long request, void*) {
     if (request != kIoctlPoison) return false;
     errno = ENOMEM;
     return true;
-  };
+  });
   EXPECT_EQ(touch(&mapping_.bytes()[0]), std::nullopt);
   EXPECT_THROW(pager_->rethrow_failure(), std::system_error);
 }

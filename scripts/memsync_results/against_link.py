@@ -14,13 +14,14 @@ from matplotlib.ticker import FixedLocator
 
 from memsync_results.captions import how_to_read, limits_named, missing_results, sentence_list
 from memsync_results.cells import Cell
+from memsync_results.comparing import YARDSTICK
 from memsync_results.measures import Measure
 from memsync_results.drawing import (
     DASHED, INK, Drawing, absence, draw_intervals, draw_legend, format_axis, link_label, scale_axis,
     workload_label,
 )
 from memsync_results.load import Link, Series, Workload
-from memsync_results.units import rate
+from memsync_results.units import quantity, rate
 
 _LONGEST_LEVEL_WORD = 6  # letters that fit above one limit mark
 _NARROWEST_LEVEL = 7.0  # points between limit marks below which their words would overlap
@@ -52,12 +53,18 @@ class Panel:
 
 def draw_against_link(
     name: str, title: str, all_cells: list[Cell], does: str, measure: Measure, bound: Bound,
-    definition: str,
+    definition: str, without_yardstick: bool = False,
 ) -> Drawing | None:
-    """One panel per workload that `does` this; None when no such cell has a value."""
-    cells = [cell for cell in all_cells if cell.workload.does == does]
-    if not any(cell.samples(measure.column).size for cell in cells):
+    """One panel per workload that `does` this; None when no such cell has a value.
+
+    without_yardstick: the floor, orders of magnitude off, would press the rivals together.
+    """
+    every = [cell for cell in all_cells if cell.workload.does == does]
+    if not any(cell.samples(measure.column).size for cell in every):
         return None
+    cells = [cell for cell in every if cell.series.approach != YARDSTICK]
+    if not without_yardstick or not any(cell.samples(measure.column).size for cell in cells):
+        cells = every
     panels = panels_of(cells)
     series = list(dict.fromkeys(cell.series for cell in cells))
     slots = max(1 if panel.is_sweep else len(panel.links) * len(series) for panel in panels)
@@ -79,9 +86,10 @@ def draw_against_link(
         _bound_sentence(cells, bound),
         "" if all(panel.is_sweep or len(panel.links) < 2 for panel in panels)
         else "The links differ in more than their RTT, so their points are not joined.",
+        _left_out([cell for cell in every if cell not in cells], measure),
         missing_results(cells, measure.column),
     )
-    return Drawing(name, title, caption, figure, _numbers(cells, measure))
+    return Drawing(name, title, caption, figure, _numbers(every, measure))
 
 
 def panels_of(cells: list[Cell]) -> list[Panel]:
@@ -215,7 +223,7 @@ def _finish(
         low, high = np.log10(axes.get_ylim())
         axes.set_ylim(10 ** (low - 0.07 * (high - low)))
     format_axis(axes.yaxis, measure.unit)
-    axes.set_ylabel(measure.title)
+    axes.set_ylabel(f"{measure.title} ({measure.better} is better)")
     if panel.is_sweep:
         scale_axis(axes, "x", positions.values(), decades=1.5)
         _spread_x(axes, sorted(positions.values()))
@@ -251,6 +259,15 @@ def _bound_sentence(cells: list[Cell], bound: Bound) -> str:
     if bound is Bound.RTT:
         return "Dashed: one round trip, as measured on the link."
     return limits_named(cells) if bound is Bound.LIMIT else ""
+
+
+def _left_out(cells: list[Cell], measure: Measure) -> str:
+    known = [median for cell in cells if (median := cell.median(measure.column))]
+    if not known:
+        return ""
+    ends = dict.fromkeys(quantity(value, measure.unit) for value in (min(known), max(known)))
+    return (f"Not drawn, so that the others are told apart: {YARDSTICK} (no transfer, the "
+            f"harness's own cost), {' to '.join(ends)}; the CSV has it.")
 
 
 def _numbers(cells: list[Cell], measure: Measure) -> pd.DataFrame:

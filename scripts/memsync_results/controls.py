@@ -34,6 +34,9 @@ class Controls:
     gaps: list[str] = field(default_factory=list)  # what was not controlled
     # Column -> A/A floor, a share; of twins that passed alone.
     floors: dict[str, float] = field(default_factory=dict)
+    # Of each twin that came out equal: how far its interval reaches, a share.
+    equal_within: list[float] = field(default_factory=list)
+    planted_found_s: list[float] = field(default_factory=list)  # the delays that were found
 
     @property
     def stamp(self) -> str:
@@ -66,7 +69,7 @@ def examine_controls(campaigns: list[tuple[Campaign, list[Cell]]], policy: Polic
 
 def _examine(campaign: Campaign, cell: Cell, cells: list[Cell], policy: Policy,
              result: Controls) -> None:
-    where = f"{campaign.directory.name}: {cell.cell_id}"
+    where = f"{campaign.name}: {cell.cell_id}"
     original = original_of(cell, cells)
     if original is None:
         result.gaps.append(f"{where} is a control of {cell.series.of}, which was not run there")
@@ -74,7 +77,7 @@ def _examine(campaign: Campaign, cell: Cell, cells: list[Cell], policy: Policy,
     pair = Pair(original, cell)
     if cell.status != "ok" or original.status != "ok":
         bad = cell if cell.status != "ok" else original
-        result.failures.append(f"{campaign.directory.name}: {bad.cell_id} is {bad.status}: "
+        result.failures.append(f"{campaign.name}: {bad.cell_id} is {bad.status}: "
                                f"{bad.reason}")
     elif cell.series.role == TWIN:
         _examine_twin(where, pair, policy, result)
@@ -97,6 +100,7 @@ def _examine_twin(where: str, pair: Pair, policy: Policy, result: Controls) -> N
     result.findings += found.findings
     result.failures += found.failures
     result.gaps += found.gaps
+    result.equal_within += found.equal_within
     if found.stamp != VALID:
         return  # noise that no control vouches for must not widen what counts as equal
     for effect in measured:
@@ -119,6 +123,9 @@ def _examine_twins_measure(where: str, verdict: Verdict, is_primary: bool, found
                               f"same: {text}")
     elif is_primary and verdict.word == EQUIVALENT:
         found.findings.append(f"A/A twin equal: {text}")
+        if effect.is_ratio and effect.shift:
+            found.equal_within.append(max(abs(effect.change(effect.shift.low)),
+                                          abs(effect.change(effect.shift.high))))
     elif is_primary:
         more = f"; about {verdict.rounds_more} more rounds would do" if verdict.rounds_more else ""
         found.failures.append("the A/A twin can't be told equal, so the machine is too noisy "
@@ -138,11 +145,13 @@ def _examine_planted(where: str, pair: Pair, policy: Policy, result: Controls) -
         return
     delay = pair.head.series.planted_delay_s
     expected = delay / _measured_seconds(pair.base)
-    text = (f"{where} carries {quantity(delay, 's')} more ({100 * expected:.1f} %) and measures "
-            f"{describe_change(effect)}")
+    should = expected if measure.better == "lower" else 1 / (1 + expected) - 1
+    text = (f"{where} carries {quantity(delay, 's')} more, so {measure.title} should change by "
+            f"{100 * should:+.1f} %, and changes by {describe_change(effect)}")
     smallest = effects.smallest_effect(effect.noise, effect.pairs, 0.0, ALPHA)
     if effects.p_above(effect.differences, 0.0) <= ALPHA:
         result.findings.append(f"planted slow-down found: {text}")
+        result.planted_found_s.append(delay)
     elif math.log1p(expected) >= smallest:
         result.failures.append(f"a planted slow-down was not found: {text}")
     else:
@@ -161,7 +170,7 @@ def _examine_floor(campaign: Campaign, cells: list[Cell], result: Controls) -> N
     for floor in cells:
         if floor.series.approach != YARDSTICK or floor.series.role:
             continue
-        where = f"{campaign.directory.name}: {floor.cell_id}"
+        where = f"{campaign.name}: {floor.cell_id}"
         if floor.status not in ("ok", "unsupported"):
             result.failures.append(f"{where}, the harness's own floor, is {floor.status}: "
                                    f"{floor.reason}")

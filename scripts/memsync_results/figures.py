@@ -31,13 +31,14 @@ PHASE_LOOKS = {  # greys, so that no phase is mistaken for a series
     "transfer_s": ("#9a9a9a", ""),
     "resume_s": ("#d4d4d4", "...."),
 }
+OUTSIDE = "outside the approach"  # of the blackout, what no reported phase accounts for
 
 
 def throughput(cells: list[Cell]) -> Drawing | None:
     """Checked bytes per second of the read workloads, with the limit that physics sets."""
     return draw_against_link(
         "throughput", "Throughput against RTT", cells, "read", THROUGHPUT, Bound.LIMIT,
-        "Checked bytes ÷ time from open to the last access.",
+        "Checked bytes ÷ time from open to the last access.", without_yardstick=True,
     )
 
 
@@ -45,7 +46,8 @@ def first_access(cells: list[Cell]) -> Drawing | None:
     """Time from the call of open to the first byte in hand, of the read workloads."""
     return draw_against_link(
         "first-access", "First access against RTT", cells, "read", FIRST_ACCESS, Bound.RTT,
-        "From the call of open to the end of the first access, connecting included.",
+        "From the call of open to the end of the first access, connecting included: a pull takes "
+        "about three round trips, one to connect, one to agree on the region, one for the bytes.",
     )
 
 
@@ -95,11 +97,13 @@ def downtime_phases(cells: list[Cell]) -> Drawing | None:
             axes.set_title(f"{workload.name}, {heading}" if len(workloads) > 1 else heading,
                            fontsize=7.5)
     figure.supxlabel("time without a running application", fontsize=8)
-    bars, marks = _phase_legend()
-    place_legend(figure, [bars, marks], columns=len(bars))
+    bars, marks = _phase_legend(cells)
+    place_legend(figure, [bars, marks], columns=max(len(bars), len(marks)))
     caption = sentence_list(
         "Upper bar of each pair: medians of the phases as the approach reports them (medians need "
-        "not add up to the median of a sum). Below it: the blackout an outside observer saw.",
+        "not add up to the median of a sum). Below it: the blackout an outside observer saw. "
+        f"Dotted, {OUTSIDE}: from the last write at the source to the stop, and from the resume "
+        "to the end of the first operation at the destination.",
         how_to_read([cell for cell in cells if cell.samples("blackout_s").size], "blackout_s"),
         "Each panel has its own scale.",
         f"{len(links)} of {len(every_link)} links are drawn; the CSV has all of them."
@@ -151,16 +155,29 @@ def _draw_phases(axes: Axes, cells: list[Cell], series: list[Series]) -> dict[Ce
         axes.barh(rows - 0.17, lengths, left=ends, height=0.26, color=colour, hatch=hatch,
                   edgecolor=INK, linewidth=0.4)
         ends = ends + lengths
+    outside = np.array([_outside(cell) for cell in cells])
+    axes.barh(rows - 0.17, outside, left=ends, height=0.26, color=PAPER, edgecolor=INK,
+              linewidth=0.6, linestyle=":")
     return dict(zip(cells, ends.tolist(), strict=True))
 
 
-def _phase_legend() -> tuple[list[Artist], list[Artist]]:
-    """Entries for the bars, and for the marks beside them."""
-    bars = [
+def _outside(cell: Cell) -> float:
+    """Seconds of the median blackout beyond the medians of the phases, at least 0."""
+    phases = sum(cell.median(phase) or 0.0 for phase in PHASES)
+    return max(0.0, (cell.median(BLACKOUT.column) or 0.0) - phases)
+
+
+def _phase_legend(cells: list[Cell]) -> tuple[list[Artist], list[Artist]]:
+    """Entries for the bars that are there, and for the marks beside them."""
+    bars: list[Artist] = [
         Patch(facecolor=colour, hatch=hatch, edgecolor=INK, linewidth=0.4,
               label=phase.removesuffix("_s"))
         for phase, (colour, hatch) in PHASE_LOOKS.items()
+        if any(cell.median(phase) for cell in cells)
     ]
+    if any(map(_outside, cells)):
+        bars.append(Patch(facecolor=PAPER, edgecolor=INK, linewidth=0.6, linestyle=":",
+                          label=OUTSIDE))
     seen = Line2D([], [], color=INK, marker="o", linewidth=1.6, label="blackout, with interval")
     bound = Line2D([], [], color=INK, linestyle=DASHED, linewidth=0.9, label="one RTT")
     return bars, [seen, bound]
@@ -177,6 +194,7 @@ def _phase_numbers(cells: list[Cell]) -> pd.DataFrame:
                 "series": cell.series.name, "rtt_cfg_s": cell.link.rtt_s,
                 "status": cell.status, "n_ok": cell.ok_count, "n_planned": cell.planned,
                 **{f"{phase}_median": cell.median(phase) for phase in PHASES},
+                "outside_s": _outside(cell) if interval else None,
                 "blackout_s_median": interval and interval.median,
                 "blackout_s_low": interval and interval.low,
                 "blackout_s_high": interval and interval.high,

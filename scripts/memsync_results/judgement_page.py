@@ -3,7 +3,7 @@
 import math
 from xml.etree import ElementTree
 
-from memsync_results.controls import INVALID, Controls, describe_change
+from memsync_results.controls import INVALID, VALID, Controls, describe_change
 from memsync_results.exits import Exit
 from memsync_results.judgement import Judgement
 from memsync_results.page import Block, Heading, Paragraph, Table
@@ -21,8 +21,8 @@ def judgement_blocks(judgement: Judgement, heading: str = "Verdicts") -> list[Bl
         Heading(heading),
         Paragraph(f"{judgement.headline}.",
                   "" if judgement.exit == Exit.OK else "alarm"),
-        Paragraph(f"Head {judgement.head.directory} against base {judgement.base.directory}; "
-                  f"policy {judgement.policy.source}."),
+        Paragraph(f"Head {judgement.head.name} against base {judgement.base.name}; "
+                  f"policy {judgement.policy.name}."),
     ]
     blocks += [Paragraph(f"Warning: {warning}.", "note") for warning in judgement.warnings]
     blocks += control_blocks(judgement.controls)
@@ -45,14 +45,36 @@ def judgement_blocks(judgement: Judgement, heading: str = "Verdicts") -> list[Bl
 
 
 def control_blocks(controls: Controls) -> list[Block]:
-    """Whether the controls say that verdicts count, and what each of them showed."""
+    """Whether the controls say that verdicts count, in a line; what each showed is folded."""
     blocks: list[Block] = [Paragraph(
-        f"Controls: {controls.stamp}" + "".join(f"; {reason}" for reason in controls.reasons) + ".",
+        f"Controls: {_controls_text(controls)}.",
         "alarm" if controls.stamp == INVALID else "note" if controls.reasons else "")]
-    rows = [[finding] for finding in controls.findings]
+    rows = [[text] for text in [*controls.failures, *controls.findings, *controls.gaps]]
     if rows:
-        blocks.append(Table("What the controls showed", ["finding"], rows))
+        blocks.append(Table(
+            "What the controls showed. A twin (an A/A test) is a series measured a second time "
+            "under another name: it must come out equal. A planted series waits for a known delay "
+            "at each repetition: it must be found. Nothing may beat floor, which moves no bytes. "
+            "+ is more of the measure named: of a time that is worse, of throughput better",
+            ["finding"], rows, folded=True))
     return blocks
+
+
+def _controls_text(controls: Controls) -> str:
+    """"VALID (passed): twins within 1.3 %, planted 2 ms and 5 ms found"."""
+    shown = []
+    if controls.equal_within:
+        shown.append(f"twins within {100 * max(controls.equal_within):.1f} %")
+    if controls.planted_found_s:
+        delays = [quantity(delay, "s") for delay in sorted(set(controls.planted_found_s))]
+        shown.append(f"planted {' and '.join(delays)} found")
+    text = f"{VALID} (passed)" if controls.stamp == VALID else controls.stamp
+    text += f": {', '.join(shown)}" if shown else ""
+    reasons, more = controls.reasons, 0
+    if controls.stamp != INVALID and len(reasons) > 2:  # what was not controlled reads alike
+        reasons, more = reasons[:1], len(reasons) - 1
+    return (text + "".join(f"; {reason}" for reason in reasons)
+            + (f"; and {more} more like it" if more else ""))
 
 
 def _noise_blocks(judgement: Judgement) -> list[Block]:

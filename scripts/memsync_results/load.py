@@ -78,6 +78,11 @@ class Campaign:
     warnings: list[str] = field(default_factory=list)
 
     @property
+    def name(self) -> str:
+        """The directory's own name, the same from wherever it is looked at."""
+        return self.directory.resolve().name
+
+    @property
     def suite_name(self) -> str:
         return self.registry["suite"]["name"]
 

@@ -19,9 +19,27 @@ class Paragraph:
     tone: str = ""  # "", "note" or "alarm"
 
 
+class Strong(str):
+    """A text that stands out: a cell of a table, or a piece of an item."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list of sentences, each as its pieces; those that are Strong stand out."""
+
+    items: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Command lines to copy, each with what it is for."""
+
+    lines: Sequence[tuple[str, str]]  # (purpose, command)
+
+
 @dataclass(frozen=True)
 class Table:
-    """rows: one text per column; the first `header_columns` name the row."""
+    """rows: one text per column; the first `header_columns` name the row. Numbers align right."""
 
     caption: str
     columns: Sequence[str]
@@ -46,7 +64,7 @@ class Picture:
     command: str  # redraws it
 
 
-Block = Heading | Paragraph | Table | Code | Picture
+Block = Heading | Paragraph | Items | Commands | Table | Code | Picture
 
 
 @dataclass
@@ -58,6 +76,8 @@ class Page:
 
 
 SVG_ZOOM = 1.25  # print sizes are small on a screen
+_NUMBER = re.compile(r"[+\-−<*]?\d")
+_WIDE = 5  # columns that a telephone doesn't show at once
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
 
@@ -102,6 +122,14 @@ def _html_block(block: Block, page: Page) -> str:
         case Paragraph(text, tone):
             opening = f'<p class="{tone}">' if tone else "<p>"
             return f"{opening}{html.escape(text)}</p>"
+        case Items(items):
+            listed = "\n".join(f"<li>{''.join(map(_html_piece, item))}</li>" for item in items)
+            return f"<ul>\n{listed}\n</ul>"
+        case Commands(lines):
+            return "<dl>\n" + "\n".join(
+                f"<dt>{html.escape(purpose)}</dt>"
+                f'<dd><pre class="copy" tabindex="0">{html.escape(command)}</pre></dd>'
+                for purpose, command in lines) + "\n</dl>"
         case Table():
             return _html_table(block)
         case Code(caption, text):
@@ -111,23 +139,51 @@ def _html_block(block: Block, page: Page) -> str:
             return _html_picture(block, page.colours)
 
 
+def _html_piece(text: str) -> str:
+    escaped = html.escape(text)
+    return f"<strong>{escaped}</strong>" if isinstance(text, Strong) else escaped
+
+
+def _numeric_columns(table: Table) -> set[int]:
+    """Those that hold numbers and nothing else, empty cells apart."""
+    columns = [[row[k] for row in table.rows if row[k]] for k in range(len(table.columns))]
+    return {k for k, texts in enumerate(columns)
+            if k >= table.header_columns and texts and all(map(_is_number, texts))}
+
+
+def _is_number(text: str) -> bool:
+    """Whether a cell is a quantity, its interval or a count, and no sentence."""
+    return bool(_NUMBER.match(text)) and ", " not in text
+
+
 def _html_table(table: Table) -> str:
     caption = html.escape(table.caption)
-    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in table.columns)
+    numeric = _numeric_columns(table)
+    classes = [' class="number"' if k in numeric else "" for k in range(len(table.columns))]
+    head = "".join(f'<th scope="col"{classes[k]}>{html.escape(column)}</th>'
+                   for k, column in enumerate(table.columns))
     rows = "\n".join(
         "<tr>" + "".join(
-            f'<th scope="row">{html.escape(text)}</th>' if k < table.header_columns
-            else f"<td>{html.escape(text)}</td>"
+            f'<th scope="row">{_html_piece(text)}</th>' if k < table.header_columns
+            else f"<td{classes[k]}>{_html_piece(text)}</td>"
             for k, text in enumerate(row)
         ) + "</tr>"
         for row in table.rows
     )
+    wide = ' wide' if len(table.columns) >= _WIDE else ""
     whole = (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table>'
+        f'<div class="scroll{wide}" tabindex="0" role="region" aria-label="{caption}"><table>'
         f"<caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{rows}\n</tbody></table></div>"
     )
-    return f"<details><summary>{caption}</summary>{whole}</details>" if table.folded else whole
+    if table.folded:
+        return f"<details><summary>{html.escape(_summary(table))}</summary>{whole}</details>"
+    return whole
+
+
+def _summary(table: Table) -> str:
+    """What a folded table shows of its caption: the first sentence."""
+    return table.caption.partition(". ")[0]
 
 
 def _html_picture(picture: Picture, colours: dict[str, str]) -> str:
@@ -169,16 +225,41 @@ def _markdown_block(block: Block) -> str:
             return f"## {text}"
         case Paragraph(text, tone):
             return f"> {text}" if tone else text
-        case Table(caption, columns, rows):
-            lines = [columns, ["---"] * len(columns), *rows]
-            return f"*{_markdown_cell(caption)}*\n\n" + "\n".join(
-                "| " + " | ".join(map(_markdown_cell, line)) + " |" for line in lines
-            )
+        case Items(items):
+            return "\n".join(f"* {''.join(map(_markdown_piece, item))}" for item in items)
+        case Commands(lines):
+            listed = "\n".join(f"{command}  # {purpose}" for purpose, command in lines)
+            return f"```sh\n{listed}\n```"
+        case Table():
+            return _markdown_table(block)
         case Code(caption, text):
-            return f"{caption}:\n\n````\n{text.rstrip()}\n````"
+            return _markdown_fold(caption, f"````\n{text.rstrip()}\n````")
         case Picture():
             return (f"![{block.title}]({block.files['SVG']})\n\n**{block.title}.** {block.caption} "
                     f"Redraw: `{block.command}`")
+
+
+def _markdown_table(table: Table) -> str:
+    numeric = _numeric_columns(table)
+    rules = ["---:" if k in numeric else "---" for k in range(len(table.columns))]
+    lines = [list(map(_markdown_cell, table.columns)), rules,
+             *([_markdown_piece(text) for text in row] for row in table.rows)]
+    grid = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    captioned = f"*{_markdown_cell(table.caption)}*\n\n{grid}"
+    if table.folded:
+        return _markdown_fold(
+            _summary(table), grid if _summary(table) == table.caption else captioned)
+    return captioned
+
+
+def _markdown_fold(caption: str, inside: str) -> str:
+    """Blank lines around `inside`, or it would not be read as Markdown."""
+    return f"<details><summary>{html.escape(caption)}</summary>\n\n{inside}\n\n</details>"
+
+
+def _markdown_piece(text: str) -> str:
+    plain = _markdown_cell(text)
+    return f"**{plain}**" if isinstance(text, Strong) else plain
 
 
 def _markdown_cell(text: str) -> str:

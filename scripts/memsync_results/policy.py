@@ -50,6 +50,11 @@ class Policy:
     largest_delta: float  # a share; where twice the A/A floor is more, nothing is called equal
     source: str  # the file it came from
 
+    @property
+    def name(self) -> str:
+        """What a page calls it, wherever memsync and the page lie."""
+        return "as shipped" if self.source == str(SHIPPED) else Path(self.source).name
+
     def margin(self, column: str) -> float:
         """Below which share two approaches of one campaign count as equally good.
 

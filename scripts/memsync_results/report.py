@@ -1,33 +1,33 @@
 """The report: what was asked, what came out, and how to check it. Content only; see page.py."""
 
-import json
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from memsync_results import figures
+from memsync_results.answers import answer_blocks, head_of, plain_answers, word_of
 from memsync_results.cells import Cell, cells_of
-from memsync_results.comparing import Outcome, outcomes
+from memsync_results.commands import command_blocks, program
+from memsync_results.comparing import WINS, Outcome, outcomes
 from memsync_results.controls import examine_controls
 from memsync_results.drawing import (
     GRID, INK, PAPER, Drawing, Files, figure_json, workload_label, write_whole,
 )
+from memsync_results.glossary import glossary_blocks
 from memsync_results.judgement import Judgement, judge_campaigns
 from memsync_results.judgement_page import control_blocks, judgement_blocks
 from memsync_results.load import Campaign, load_campaign
 from memsync_results.measures import COSTS, SHOWN, Measure
 from memsync_results.noise import noise_blocks
 from memsync_results.page import (
-    Block, Code, Heading, Page, Paragraph, Picture, Table, to_html, to_markdown,
+    Block, Code, Heading, Page, Paragraph, Picture, Strong, Table, to_html, to_markdown,
 )
 from memsync_results.policy import Policy, load_policy
+from memsync_results.provenance import calibration_blocks, environment_blocks
 from memsync_results.standing import DAMAGED, Standing, standing_of
 from memsync_results.statistics import FEWEST_FOR_INTERVAL, MedianInterval
-from memsync_results.units import interval, quantity, rate
+from memsync_results.units import interval
 from memsync_results.winners import loser_blocks, winner_blocks
 
 COLOURS = {
@@ -59,6 +59,7 @@ class Report:
             "headline": self.headline, "warnings": self.warnings,
             "faults": self.standing.faults, "notes": self.standing.notes,
             "figures": [figure_json(drawing, files) for drawing, files in self.drawn],
+            "answers": plain_answers(self.outcomes),
             "outcomes": [outcome.as_json() for outcome in self.outcomes],
             "cells": [_cell_summary(cell) for cell in self.cells],
         }
@@ -97,17 +98,24 @@ def _blocks(
     policy: Policy, judgement: Judgement | None, standing: Standing, found: list[Outcome],
 ) -> list[Block]:
     against = judgement_blocks(judgement, "Verdicts against the baseline") if judgement else []
+    controls = control_blocks(examine_controls([(campaign, cells)], policy))
+    noise = noise_blocks(cells)
     return [
         *standing.blocks(),
         *against,
-        *_outcome(campaign, cells, found, headline, policy),
+        *_outcome(campaign, cells, found, headline),
+        *controls[:1], *noise[:1],
+        *command_blocks(campaign),
+        *controls[1:],
+        *glossary_blocks(campaign, cells),
         *_pictures(campaign, drawn),
+        *_measured(campaign, cells, found),
+        *noise[1:],
         *loser_blocks(found),
         *_without_result(cells),
         *_exclusions(campaign),
-        *_calibration(campaign),
-        *_environment(campaign),
-        *_definitions(campaign, cells),
+        *calibration_blocks(campaign),
+        *environment_blocks(campaign),
         *_asked(campaign),
     ]
 
@@ -125,11 +133,13 @@ def _headline(cells: list[Cell]) -> str:
 
 
 def _outcome(
-    campaign: Campaign, cells: list[Cell], found: list[Outcome], headline: str, policy: Policy
+    campaign: Campaign, cells: list[Cell], found: list[Outcome], headline: str
 ) -> list[Block]:
+    """The answers, then what was asked: a reader compares them."""
     suite = campaign.registry["suite"]
     blocks: list[Block] = [
         Heading("Outcome at a glance"),
+        *answer_blocks(found),
         Paragraph(f"Question: {suite.get('question') or 'none was written down.'}"),
         Paragraph(f"Hypothesis: {suite.get('hypothesis') or 'none was written down.'}"),
         Paragraph(f"{headline}."),
@@ -140,33 +150,37 @@ def _outcome(
     if campaign.manifest.get("git_dirty"):
         blocks.append(Paragraph("Built from a dirty tree: the commit alone does not name this "
                                 "program.", "note"))
-    blocks += control_blocks(examine_controls([(campaign, cells)], policy))
-    blocks += winner_blocks(found)
-    blocks += noise_blocks(cells)
-    for workload in campaign.workloads.values():
-        here = [cell for cell in cells if cell.workload == workload]
-        if here:
-            blocks.append(_outcome_table(here))
     return blocks
 
 
-def _outcome_table(cells: list[Cell]) -> Table:
+def _measured(campaign: Campaign, cells: list[Cell], found: list[Outcome]) -> list[Block]:
+    """Every series, measure and cost, one table per workload."""
+    tables = [
+        _outcome_table(here, found) for workload in campaign.workloads.values()
+        if (here := [cell for cell in cells if cell.workload == workload])
+    ]
+    return [Heading("All that was measured"), *winner_blocks(found), *tables]
+
+
+def _outcome_table(cells: list[Cell], found: list[Outcome]) -> Table:
     workload = cells[0].workload
+    winners = {(outcome.best.cell_id, outcome.measure) for outcome in found
+               if not outcome.too_noisy and word_of(outcome) == WINS}
     measures = [
         measure for measure in SHOWN[workload.does] + COSTS
         if any(cell.samples(measure.column).size for cell in cells)
     ]
     rows = [
         [cell.link.name, cell.series.name, _status_text(cell),
-         *(_interval_text(cell.interval(m.column), m) for m in measures)]
+         *(_interval_text(cell.interval(m.column), m, (cell.cell_id, m) in winners)
+           for m in measures)]
         for cell in cells
     ]
     about = ", ".join([*workload_label(workload), *filter(None, [workload.content])])
     return Table(
-        f"{about}: median and its 95 % interval; * marks the "
+        f"{about}: median and its 95 % interval, the winner among approaches in bold; * marks the "
         f"full range, where fewer than {FEWEST_FOR_INTERVAL} repetitions can't give an interval",
-        ["link", "series", "ok/planned", *(measure.title for measure in measures)], rows,
-        header_columns=2,
+        ["link", "series", "ok/planned", *map(head_of, measures)], rows, header_columns=2,
     )
 
 
@@ -175,13 +189,15 @@ def _status_text(cell: Cell) -> str:
     return text if cell.status == "ok" else f"{text} {cell.status}"
 
 
-def _interval_text(found: MedianInterval | None, measure: Measure) -> str:
+def _interval_text(found: MedianInterval | None, measure: Measure, is_winner: bool) -> str:
     """Median, and on a second line its interval; neither breaks within a line."""
     if found is None:
         return ""
     median, ends = interval(found.median, found.low, found.high, measure.unit)
     star = "" if found.is_confident else "*"
-    return f"{median}{star}\n{ends}".strip().replace(" ", "\N{NO-BREAK SPACE}")
+    text = f"{median}{star}" + (f"\n({ends})" if ends else "")
+    text = text.replace(" ", "\N{NO-BREAK SPACE}")
+    return Strong(text) if is_winner else text
 
 
 def _pictures(campaign: Campaign, drawn: list[tuple[Drawing, Files]]) -> list[Block]:
@@ -193,15 +209,9 @@ def _pictures(campaign: Campaign, drawn: list[tuple[Drawing, Files]]) -> list[Bl
                     for kind, path in (("SVG", files.svg), ("PDF", files.pdf), ("CSV", files.csv))}
         blocks.append(Picture(
             drawing.name, drawing.title, drawing.caption, files.svg.read_text(encoding="utf-8"),
-            relative, f"{_program('plot', campaign.directory)} --figure {drawing.name}",
+            relative, f"{program('plot', campaign)} --figure {drawing.name}",
         ))
     return blocks
-
-
-def _program(verb: str, directory: Path) -> str:
-    inside = os.path.relpath(directory)
-    shown = str(directory) if inside.startswith("..") else inside
-    return f"build/release/memsync {verb} {shlex.quote(shown)}"
 
 
 def _without_result(cells: list[Cell]) -> list[Block]:
@@ -229,79 +239,6 @@ def _exclusions(campaign: Campaign) -> list[Block]:
         return [heading, Paragraph("The suite excludes nothing.")]
     return [heading, Table("Left out by the suite itself",
                            ["approach", "workload", "link", "because"], rows, header_columns=3)]
-
-
-def _calibration(campaign: Campaign) -> list[Block]:
-    rows = []
-    for link in campaign.links.values():
-        here = campaign.runs[campaign.runs["link"] == link.name]
-        checked = here["link_ok"].dropna()
-        measured_rate = _median(here["rate_meas_Bps"])
-        rows.append([
-            link.name, ", ".join(sorted(here["link_engine"].dropna().unique())) or link.engine,
-            quantity(link.rtt_s, "s"), quantity(_median(here["rtt_p50_meas_s"]), "s"),
-            quantity(_median(here["rtt_p99_meas_s"]), "s"),
-            rate(link.rate_Bps), rate(measured_rate) if measured_rate else "",
-            f"{100 * link.loss_ratio:.3g} %", quantity(link.jitter_s, "s"),
-            f"{int(checked.sum())}/{len(checked)}" if len(checked) else "not checked",
-        ])
-    blocks: list[Block] = [
-        Heading("Link calibration"),
-        Table("Configured against measured: medians over the rows of each link",
-              ["link", "engine", "RTT set", "RTT p50", "RTT p99", "rate set", "rate", "loss set",
-               "jitter set", "rows in tolerance"], rows),
-    ]
-    if campaign.calibration is not None:
-        blocks.append(_facts("calibration.json", campaign.calibration))
-    return blocks
-
-
-def _median(column: pd.Series) -> float | None:
-    """The median of what was measured; None when nothing was."""
-    return None if column.isna().all() else float(column.median())
-
-
-def _environment(campaign: Campaign) -> list[Block]:
-    blocks: list[Block] = [Heading("Environment")]
-    ran = campaign.runs[["kernel", "host_id", "git_sha", "build_id", "tool_version"]]
-    rows = [[column, ", ".join(sorted(ran[column].dropna().unique()))] for column in ran]
-    blocks.append(Table("What the rows say of themselves", ["what", "value"],
-                        [row for row in rows if row[1]]))
-    blocks.append(_facts("manifest.json", campaign.manifest))
-    if campaign.env is not None:
-        blocks.append(_facts("env.json", campaign.env))
-    blocks.append(Paragraph("This page and every figure on it are made by: "
-                            f"{_program('report', campaign.directory)}"))
-    return blocks
-
-
-def _definitions(campaign: Campaign, cells: list[Cell]) -> list[Block]:
-    shown = dict.fromkeys(
-        measure.column
-        for does in dict.fromkeys(cell.workload.does for cell in cells)
-        for measure in SHOWN[does] + COSTS
-    )
-    rows = [[column, str(campaign.schema[column].get("description") or "")]
-            for column in shown if column in campaign.schema]
-    return [Heading("What the measures mean"),
-            Table("From schema.json", ["column of runs.csv", "meaning"], rows)]
-
-
-def _facts(name: str, document: Any) -> Table:
-    """Any JSON document as a folded table of path and value."""
-    return Table(name, ["what", "value"], [list(fact) for fact in _flatten(document, "")],
-                 folded=True)
-
-
-def _flatten(value: Any, path: str) -> list[tuple[str, str]]:
-    if isinstance(value, dict) and value:
-        return [fact for key, inner in value.items()
-                for fact in _flatten(inner, f"{path}.{key}" if path else str(key))]
-    if isinstance(value, list) and any(isinstance(inner, (dict, list)) for inner in value):
-        return [fact for k, inner in enumerate(value) for fact in _flatten(inner, f"{path}[{k}]")]
-    if isinstance(value, list):
-        return [(path, " ".join(map(str, value)))]
-    return [(path, value if isinstance(value, str) else json.dumps(value))]
 
 
 def _cell_summary(cell: Cell) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def _gaps(campaign: Campaign, cells: list[Cell]) -> list[str]:
     if not short and campaign.manifest.get("complete", True):
         return []
     return [f"the campaign is incomplete: {len(short)} of {len(cells)} cells lack repetitions; "
-            f"memsync run --resume {campaign.directory} goes on with it"]
+            f"memsync run --resume {campaign.name} goes on with it"]
 
 
 def _noise(cells: list[Cell]) -> list[str]:

@@ -30,15 +30,23 @@ def quantity(
 
 
 def interval(median: float, low: float, high: float, unit: str) -> tuple[str, str]:
-    """A median and its interval under one prefix: ("3.52 GB/s", "3.46 – 3.59").
+    """A median and its interval, one prefix and the same decimals: ("3.52 GB/s", "3.46 to 3.59").
 
-    The second text is empty where all three are the same number.
+    The second text is empty where no digit shown differs. An end that would need four digits
+    before the point takes all three to its own prefix, at most one step up.
     """
     if low == median == high:
         return quantity(median, unit), ""
-    exponent = _exponent(median, unit, 3)
-    ends = (_significant(value / 10.0**exponent, 3) for value in (low, high))
-    return quantity(median, unit), " – ".join(ends)
+    largest = max(abs(low), abs(high))
+    exponent = _exponent(median or largest, unit, 3)
+    if unit and largest >= 1000 * 10.0**exponent and exponent < max(_PREFIXES):
+        exponent += 3
+    scaled = [value / 10.0**exponent for value in (median, low, high)]
+    is_counted = unit == "B" and exponent == 0
+    decimals = 0 if is_counted else _decimals(scaled[0] or largest / 10.0**exponent)
+    middle, *ends = (f"{value:.{decimals}f}" for value in scaled)
+    text = f"{middle} {_PREFIXES[exponent]}{unit}".rstrip()
+    return text, "" if set(ends) == {middle} else " to ".join(ends)
 
 
 def rate(bytes_per_second: float | None) -> str:
@@ -72,6 +80,11 @@ def _significant(value: float, digits: int) -> str:
     """Fixed-point text with at least `digits` significant digits and no trailing zeros."""
     if value == 0:
         return "0"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    decimals = _decimals(value, digits)
     text = f"{value:.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _decimals(value: float, digits: int = 3) -> int:
+    """After the point, so that `value` shows at least that many digits; 0 shows none."""
+    return max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0

@@ -1,31 +1,31 @@
 """Which approach wins where, by how much, how sure: the tables of a report that say so."""
 
-import math
-
+from memsync_results.answers import times_text, with_interval
 from memsync_results.cells import Cell
-from memsync_results.comparing import LEVEL, ONLY, TOO_NOISY, YARDSTICK, Outcome, Rank
+from memsync_results.comparing import LEVEL, ONLY, TOO_NOISY, WINS, YARDSTICK, Outcome, Rank
 from memsync_results.effects import fewest_pairs
 from memsync_results.judgement_page import unbroken
 from memsync_results.measures import Measure
-from memsync_results.page import Block, Heading, Paragraph, Table
-from memsync_results.units import interval, quantity
+from memsync_results.page import Block, Heading, Paragraph, Strong, Table
+from memsync_results.units import quantity
 
 _SURE = f"Sure: p < {LEVEL} of a two-sided exact signed-rank test after Holm's correction"
 
 
 def winner_blocks(found: list[Outcome]) -> list[Block]:
-    """Per workload, link and measure: the winner and its distance to the next, or why none is."""
+    """Per workload, link and measure: the best series and its distance to the next, or why none."""
     if not found:
         return []
     return [Table(
-        f"The best per workload and link, against the next best ({YARDSTICK} and what reads from "
-        "its own host are yardsticks and not ranked; controls are no rivals). Factor: Hodges-Lehmann estimate of the ratio, "
+        "The best series of each workload and link against the next best, variants of one approach "
+        f"included ({YARDSTICK} and what reads from its own host are yardsticks and not ranked; "
+        "controls are no rivals). Factor: Hodges-Lehmann estimate of the ratio, "
         "repetitions paired by round, with its exact 95 % interval. Tie: the interval holds 1, "
         f"ratio and medians disagree, or it is too little to matter. {_SURE} over all "
         f"{_comparisons(found)} pairs of rivals in this campaign",
         ["workload", "link", "measure", "outcome", "series", "median", "next", "median",
          "better by", "sure"],
-        [_winner_row(outcome) for outcome in found], header_columns=3,
+        [_winner_row(outcome) for outcome in found], header_columns=3, folded=True,
     )]
 
 
@@ -36,8 +36,9 @@ def _winner_row(outcome: Outcome) -> list[str]:
     if outcome.word == TOO_NOISY:
         return [*place, "", "", "", "", "", ""]
     if outcome.word == ONLY or rival is None:
-        return [*place, best.series.name, _median_with_interval(outcome), "", "", "", ""]
-    return [*place, best.series.name, _median(best, measure), rival.cell.series.name,
+        return [*place, best.series.name, unbroken(with_interval(best, measure)), "", "", "", ""]
+    name = Strong(best.series.name) if outcome.word == WINS else best.series.name
+    return [*place, name, _median(best, measure), rival.cell.series.name,
             _median(rival.cell, measure), factor_text(rival), sureness(rival)]
 
 
@@ -68,17 +69,13 @@ def _comparisons(found: list[Outcome]) -> int:
 
 
 def factor_text(rank: Rank) -> str:
-    """"1.52× (1.48 – 1.57)", how many times worse than the best."""
+    """"1.52× (1.48 to 1.57)", how many times worse than the best."""
     shift = rank.effect.shift
     if shift is None or not rank.effect.is_ratio:
         return "no repetitions pair up"
-    middle, low, high = (_times(math.exp(x)) for x in (shift.estimate, shift.low, shift.high))
+    middle, low, high = (times_text(x) for x in (shift.estimate, shift.low, shift.high))
     star = "" if shift.coverage >= 0.94 else "*"
-    return f"{middle}×{star} ({low} – {high})"
-
-
-def _times(factor: float) -> str:
-    return f"{factor:.2f}" if factor < 10 else f"{factor:.0f}"
+    return f"{middle}×{star} ({low} to {high})"
 
 
 def sureness(rank: Rank) -> str:
@@ -97,10 +94,3 @@ def sureness(rank: Rank) -> str:
 def _median(cell: Cell, measure: Measure) -> str:
     return unbroken(quantity(cell.median(measure.column), measure.unit))
 
-
-def _median_with_interval(outcome: Outcome) -> str:
-    found = outcome.interval
-    if found is None:
-        return ""
-    median, ends = interval(found.median, found.low, found.high, outcome.measure.unit)
-    return unbroken(f"{median}{'' if found.is_confident else '*'} ({ends})" if ends else median)

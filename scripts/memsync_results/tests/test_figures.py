@@ -7,10 +7,12 @@ import pytest
 
 from memsync_results import figures
 from memsync_results.against_link import panels_of
+from memsync_results.captions import limits_named
 from memsync_results.cells import Cell, cells_of
-from memsync_results.measures import BLACKOUT, THROUGHPUT
+from memsync_results.measures import BLACKOUT, PHASES, THROUGHPUT
 from memsync_results.drawing import style, workload_label
 from memsync_results.load import Workload, load_campaign
+from memsync_results.units import quantity
 from memsync_results.tests.synthetic import SERIES, SWEEP_LINKS, Model, write_campaign
 
 
@@ -50,7 +52,7 @@ def test_links_of_different_rates_are_not_joined(tmp_path: Path):
 
 def test_links_that_differ_in_rtt_alone_are_joined(tmp_path: Path):
     drawing = draw("throughput", cells_from(tmp_path / "c", reps=7, links=SWEEP_LINKS))
-    assert lines_joined(drawing.figure) == 2 * len(SERIES)  # two reading workloads
+    assert lines_joined(drawing.figure) == 2 * (len(SERIES) - 1)  # two reading workloads, no floor
     assert "not joined" not in drawing.caption
 
 
@@ -138,10 +140,42 @@ def test_a_caption_says_when_the_bar_is_only_the_range(tmp_path: Path, reps, is_
 
 
 def test_the_binding_constraint_is_named(tmp_path: Path):
-    drawing = draw("throughput", cells_from(tmp_path / "c", reps=6))
+    cells = cells_from(tmp_path / "c", reps=6)
+    drawing = draw("throughput", cells)
     assert "uffd-demand: window" in drawing.caption
     assert "tcp_copy: rate" in drawing.caption
-    assert "floor" not in drawing.caption  # nothing limits what moves nothing
+    assert limits_named(cells) in drawing.caption
+    assert "floor" not in limits_named(cells)  # nothing limits what moves nothing
+
+
+def test_the_floor_stretches_no_throughput_axis_and_is_told_instead(tmp_path: Path):
+    cells = cells_from(tmp_path / "c", reps=6, links=SWEEP_LINKS[1:])
+    drawing = draw("throughput", cells)
+    floor = max(c.median(THROUGHPUT.column) for c in cells
+                if c.series.name == "floor" and c.median(THROUGHPUT.column))
+    assert all(axes.get_ylim()[1] < floor / 2 for axes in drawing.figure.axes)
+    assert "floor" not in [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+    assert f"{quantity(floor, 'B/s')}; the CSV has it" in drawing.caption
+    assert "floor" in set(drawing.numbers["series"])
+    alone = draw("throughput", [cell for cell in cells if cell.series.name == "floor"])
+    assert "Not drawn" not in alone.caption
+
+
+def test_what_no_phase_accounts_for_is_drawn_and_named(tmp_path: Path):
+    cells = [c for c in cells_from(tmp_path / "c", reps=7) if c.workload.name == "move"]
+    drawing = draw("downtime-phases", cells)
+    legend = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+    assert {"suspend", "collect", "transfer", "resume", figures.OUTSIDE} <= set(legend)
+    shown = drawing.numbers
+    phases = shown[[f"{phase}_median" for phase in PHASES]].sum(axis=1)
+    assert list(phases + shown["outside_s"]) == pytest.approx(list(shown["blackout_s_median"]))
+    for cell in cells:  # as of an approach that sends nothing while nobody runs
+        cell.ok_rows["transfer_s"] = 0.0
+        cell._intervals.clear()
+        cell._by_block.clear()
+    legend = [text.get_text()
+              for text in draw("downtime-phases", cells).figure.legends[0].get_texts()]
+    assert "transfer" not in legend and "suspend" in legend
 
 
 def test_an_axis_over_more_than_two_decades_is_logarithmic(tmp_path: Path):

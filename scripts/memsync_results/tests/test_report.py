@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 
 from memsync_results.cells import cells_of
-from memsync_results.comparing import ranks
+from memsync_results.comparing import outcomes
 from memsync_results.load import load_campaign
 from memsync_results.page import Page, Table, to_markdown
+from memsync_results.policy import load_policy
 from memsync_results.report import write_report
 from memsync_results.tests.synthetic import Model, write_campaign
 
@@ -161,15 +162,18 @@ def test_where_it_loses_names_rivals_and_not_the_floor(markdown: str):
 
 def test_what_reads_from_its_own_host_is_no_rival(tmp_path: Path):
     results = write_campaign(tmp_path / "campaign", Model(reps=6))
-    before = {rank.best.series.name for group in ranks(cells_of(load_campaign(results)))
-              for rank in group}
+    before = _rivals(results)
     runs = pd.read_csv(results / "runs.csv", dtype=str, keep_default_na=False)
     runs.loc[runs["series"] == "tcp_copy", "backend"] = "local-memory"
     runs.to_csv(results / "runs.csv", index=False)
-    ranked = {cell.series.name for group in ranks(cells_of(load_campaign(results)))
-              for rank in group for cell in (rank.best, rank.cell)}
     assert "tcp_copy" in before
-    assert ranked == {"uffd-prefetch", "uffd-demand"}
+    assert _rivals(results) == {"uffd-prefetch", "uffd-demand"}
+
+
+def _rivals(results: Path) -> set[str]:
+    found = outcomes(cells_of(load_campaign(results)), load_policy(None))
+    return {cell.series.name for outcome in found
+            for cell in (outcome.best, *(rank.cell for rank in outcome.behind))}
 
 
 def test_controls_are_told_and_not_drawn(tmp_path: Path):

@@ -18,8 +18,13 @@ def test_quantity(value, unit, text):
 
 
 def test_an_interval_shares_the_prefix_of_its_median():
-    assert interval(1.2e6, 0.9e6, 2e9, "B/s") == ("1.2 MB/s", "0.9 – 2000")
+    assert interval(93e6, 92.7e6, 93.4e6, "B/s") == ("93.0 MB/s", "92.7 to 93.4")
+    assert interval(843e-6, 625e-6, 1473e-6, "s") == ("0.843 ms", "0.625 to 1.473")
+    assert interval(1.2e6, 0.9e6, 2e9, "B/s") == ("0.00120 GB/s", "0.00090 to 2.00000")
+    assert interval(0.0, 0.0, 0.002, "s") == ("0.00 ms", "0.00 to 2.00")
+    assert interval(2.5e6, 2.499e6, 2.501e6, "B/s") == ("2.50 MB/s", "")
     assert interval(5.0, 5.0, 5.0, "s") == ("5 s", "")
+    assert interval(4.0, 3.0, 5.0, "B") == ("4 B", "3 to 5")
 
 
 def test_rates_count_bits_and_sizes_binary_units():

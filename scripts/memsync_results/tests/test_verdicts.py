@@ -22,7 +22,7 @@ FIVE_PERCENT = Tolerance(relative=0.05)
 
 
 def cell(values: list[float], column: str = "throughput_Bps", noisy: int = 0) -> Cell:
-    rows = pd.DataFrame({"block": range(1, len(values) + 1), column: values,
+    rows = pd.DataFrame({"block": range(1, len(values) + 1), column: values, "backend": "memory",
                          "noisy": [noisy] + [0] * (len(values) - 1) if values else []})
     return Cell(
         cell_id="a/scan/lan", series=Series("a", "a", "", "#000000", "o"),
