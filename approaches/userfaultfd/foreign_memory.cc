@@ -57,16 +57,20 @@ std::span<std::byte> ForeignMemory::pages_at(uint64_t offset, uint64_t length) c
   return {reinterpret_cast<std::byte*>(start_ + offset), round_up_to_page(length)};
 }
 
-void ForeignMemory::place(uint64_t offset, std::span<const std::byte> pages) const {
+void ForeignMemory::place(uint64_t offset, std::span<const std::byte> pages) {
   if (is_disowned_) return;
-  unless_gone([&] { userfault_.place(pages_at(offset, pages.size()).data(), pages); });
+  unless_gone([&] {
+    userfault_.place(pages_at(offset, pages.size()).data(), pages, Userfault::Protection::off,
+                     [this] { take_moves(); });
+  });
 }
 
 // Without poison the application's end, which sees the connection close, is asked to.
-void ForeignMemory::poison(ByteRange range) const {
+void ForeignMemory::poison(ByteRange range) {
   if (is_disowned_) return;
   if (userfault_.has_poison())
-    unless_gone([&] { userfault_.poison(pages_at(range.offset, range.length)); });
+    unless_gone(
+        [&] { userfault_.poison(pages_at(range.offset, range.length), [this] { take_moves(); }); });
   else
     ::shutdown(connection_, SHUT_RDWR);
 }

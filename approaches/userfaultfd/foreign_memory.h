@@ -27,8 +27,8 @@ class ForeignMemory : public RegionMemory {
   // here on nothing is placed or poisoned, but for what is under way. Any thread.
   void disown() noexcept { is_disowned_ = true; }
 
-  void place(uint64_t offset, std::span<const std::byte> pages) const override;
-  void poison(ByteRange range) const override;
+  void place(uint64_t offset, std::span<const std::byte> pages) override;
+  void poison(ByteRange range) override;
   void drop(ByteRange range) const override;  // throws ENOTSUP: those of others can't be dropped
   void let_go() override;
   void make_unreadable() noexcept override;

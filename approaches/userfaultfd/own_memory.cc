@@ -29,8 +29,9 @@ OwnMemory::~OwnMemory() {
   if (!let_go_) make_unreadable();
 }
 
-void OwnMemory::poison(ByteRange range) const {
-  userfault_.poison(pages_.subspan(range.offset, round_up_to_page(range.length)));
+void OwnMemory::poison(ByteRange range) {
+  userfault_.poison(pages_.subspan(range.offset, round_up_to_page(range.length)),
+                    [this] { take_moves(); });
 }
 
 void OwnMemory::drop(ByteRange range) const {

@@ -20,10 +20,10 @@ class OwnMemory : public RegionMemory {
   explicit OwnMemory(std::span<std::byte> bytes, const Userfault::Wishes& wishes = {});
   ~OwnMemory() override;
 
-  void place(uint64_t offset, std::span<const std::byte> pages) const override {
-    userfault_.place(&bytes_[offset], pages, protection());
+  void place(uint64_t offset, std::span<const std::byte> pages) override {
+    userfault_.place(&bytes_[offset], pages, protection(), [this] { take_moves(); });
   }
-  void poison(ByteRange range) const override;
+  void poison(ByteRange range) override;
   void drop(ByteRange range) const override;
   void let_go() override;
   void make_unreadable() noexcept override;

@@ -112,7 +112,7 @@ Progress progress_of(int64_t result, int error) {
   switch (error) {
     case EINTR:
       return Progress::again;
-    case EAGAIN:  // the process's memory map is changing right now
+    case EAGAIN:  // the memory is being moved
       return result > 0 ? Progress::some : Progress::again;
     case EEXIST:
       return Progress::page_exists;
@@ -126,10 +126,10 @@ Progress progress_of(int64_t result, int error) {
 // Runs `attempt(done, size, result)` until all pages are handled. Pages that exist already are
 // passed over and their waiters woken: somebody else's answer came first, an ordinary day. Where
 // the application has unmapped some, or divided the mapping (mprotect(2); a request may span one
-// alone), the others are tried one by one.
+// alone), the others are tried one by one. `meanwhile`, if any, before nothing but another try.
 template <typename Attempt>
 void for_all_pages(const Userfault& userfault, std::span<std::byte> pages, const char* name,
-                   Attempt attempt) {
+                   Attempt attempt, const std::function<void()>& meanwhile = {}) {
   size_t most = pages.size();
   for (size_t done = 0; done < pages.size();) {
     const size_t size = std::min(most, pages.size() - done);
@@ -152,6 +152,7 @@ void for_all_pages(const Userfault& userfault, std::span<std::byte> pages, const
         most = page_bytes();
         break;
       case Progress::again:
+        if (error == EAGAIN && meanwhile) meanwhile();
         break;
       case Progress::failed:
         throw_errno(std::string(name) + " of " + std::to_string(pages.size()) + " bytes", error);
@@ -221,19 +222,19 @@ void Userfault::unregister(std::span<std::byte> pages) const {
         "unregistering " + std::to_string(pages.size()) + " bytes from userfaultfd");
 }
 
-void Userfault::place(std::byte* at, std::span<const std::byte> pages,
-                      Protection protection) const {
-  for_all_pages(*this, {at, pages.size()}, "UFFDIO_COPY",
-                [&](size_t done, size_t size, int64_t& result) {
-                  uffdio_copy request{};
-                  request.dst = address_of(at + done);
-                  request.src = address_of(pages.data() + done);
-                  request.len = size;
-                  if (protection == Protection::on) request.mode = UFFDIO_COPY_MODE_WP;
-                  const int status = ::ioctl(descriptor_.get(), UFFDIO_COPY, &request);
-                  result = request.copy;
-                  return status;
-                });
+void Userfault::place(std::byte* at, std::span<const std::byte> pages, Protection protection,
+                      const std::function<void()>& meanwhile) const {
+  const auto attempt = [&](size_t done, size_t size, int64_t& result) {
+    uffdio_copy request{};
+    request.dst = address_of(at + done);
+    request.src = address_of(pages.data() + done);
+    request.len = size;
+    if (protection == Protection::on) request.mode = UFFDIO_COPY_MODE_WP;
+    const int status = ::ioctl(descriptor_.get(), UFFDIO_COPY, &request);
+    result = request.copy;
+    return status;
+  };
+  for_all_pages(*this, {at, pages.size()}, "UFFDIO_COPY", attempt, meanwhile);
 }
 
 void Userfault::place_zeros(std::span<std::byte> pages) const {
@@ -246,45 +247,41 @@ void Userfault::place_zeros(std::span<std::byte> pages) const {
   });
 }
 
-void Userfault::set_protection(std::span<std::byte> pages, uint64_t mode) const {
+// false while the memory is being moved.
+bool Userfault::set_protection(std::span<std::byte> pages, uint64_t mode) const {
   uffdio_writeprotect request{};
   request.range = range_of(pages);
   request.mode = mode;
-  int status = 0;
-  do status = ::ioctl(descriptor_.get(), UFFDIO_WRITEPROTECT, &request);
-  while (status < 0 && (errno == EAGAIN || errno == EINTR));
-  if (status < 0 && errno == ENOENT) return;  // the application has unmapped it
+  const int status = ::ioctl(descriptor_.get(), UFFDIO_WRITEPROTECT, &request);
+  if (status < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (status < 0 && errno == ENOENT) return true;  // the application has unmapped it
   check(status, "UFFDIO_WRITEPROTECT of " + std::to_string(pages.size()) + " bytes");
+  return true;
 }
 
 void Userfault::protect(std::span<std::byte> pages) const {
-  set_protection(pages, UFFDIO_WRITEPROTECT_MODE_WP);
+  while (!set_protection(pages, UFFDIO_WRITEPROTECT_MODE_WP)) {
+  }
 }
 
+// The move waits for its event to be taken, perhaps by the very thread that is here.
 void Userfault::lift_protection(std::span<std::byte> pages) const {
-  set_protection(pages, 0);
+  if (!set_protection(pages, 0)) wake(pages);
 }
 
-// Calls `meanwhile` whenever the memory map is changing.
-template <typename Meanwhile>
-void Userfault::poison(std::span<std::byte> pages, Meanwhile meanwhile) const {
-  for_all_pages(*this, pages, "UFFDIO_POISON", [&](size_t done, size_t size, int64_t& result) {
+void Userfault::poison(std::span<std::byte> pages, const std::function<void()>& meanwhile) const {
+  if (!has_poison_) {
+    map_over(pages);
+    return;
+  }
+  const auto attempt = [&](size_t done, size_t size, int64_t& result) {
     PoisonRequest request{};
     request.range = range_of(pages.subspan(done, size));
     const int status = ::ioctl(descriptor_.get(), kIoctlPoison, &request);
-    const int error = errno;
     result = request.updated;
-    if (status < 0 && error == EAGAIN) meanwhile();
-    errno = error;
     return status;
-  });
-}
-
-void Userfault::poison(std::span<std::byte> pages) const {
-  if (has_poison_)
-    poison(pages, [] {});
-  else
-    map_over(pages);
+  };
+  for_all_pages(*this, pages, "UFFDIO_POISON", attempt, meanwhile);
 }
 
 // While an event is not taken, its cause (mremap(2)) sleeps and every request fails with EAGAIN.
