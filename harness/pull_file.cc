@@ -91,13 +91,22 @@ class InOrder : private CompletionSink {
   std::deque<Slot> slots_;  // is_there and error: with mutex_ held
 };
 
+FileDescriptor open_beside(const std::string& path, const std::string& temporary) {
+  try {
+    return FileDescriptor::open(temporary, O_WRONLY | O_CREAT | O_EXCL);
+  } catch (const std::system_error& problem) {
+    throw std::invalid_argument(
+        fmt::format("--out {}: a file can't be made there: {}", path, problem.code().message()));
+  }
+}
+
 // A file beside its final place, gone unless it is kept.
 class Unfinished {
  public:
   Unfinished(const std::string& path, uint64_t size)
       : path_(path),
         temporary_(fmt::format("{}.memsync-{}", path, ::getpid())),
-        file_(FileDescriptor::open(temporary_, O_WRONLY | O_CREAT | O_EXCL)) {
+        file_(open_beside(path, temporary_)) {
     // Fails now, not after hours, when there is no room. Not every file system can tell.
     const int result = ::fallocate(file_.get(), 0, 0, static_cast<off_t>(size));
     if (result < 0 && errno != EOPNOTSUPP) {

@@ -15,6 +15,12 @@ constexpr std::array kFaultOptions = {"prefetch",   "around",   "trace",      "f
                                       "background", "unit",     "window",     "deadline",
                                       "handler",    "handlers", "handler_cpu"};
 
+std::string help_of(const OptionSpec& spec) {
+  std::string help(spec.help);
+  if (!spec.choices.empty()) help += ": " + std::string(spec.choices);
+  return help + " [" + std::string(spec.default_value) + "]";
+}
+
 }  // namespace
 
 void declare_serve(CLI::App& app, ServeOptions& options) {
@@ -59,7 +65,7 @@ void declare_pull(CLI::App& app, PullOptions& options) {
         [&options, name = std::string(spec.name)](const std::string& value) {
           options.faults[name] = value;
         },
-        std::string(spec.help) + " [" + std::string(spec.default_value) + "]");
+        help_of(spec));
   }
   pull->add_flag("--json", options.json, "say what came as one line of JSON");
   pull->footer(

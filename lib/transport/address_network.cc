@@ -1,4 +1,5 @@
 #include <array>
+#include <charconv>
 #include <netdb.h>
 #include <stdexcept>
 #include <sys/socket.h>
@@ -18,16 +19,26 @@ constexpr std::string_view kUnixPrefix = "unix:";
                               ": write HOST:PORT or unix:PATH");
 }
 
+// getaddrinfo(3) takes 65537 for 1.
+bool is_port(const std::string& text) {
+  uint16_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc{} && stop == end;
+}
+
 SocketAddress resolve(const std::string& typed) {
   const size_t colon = typed.rfind(':');
-  if (colon == std::string::npos || colon == 0 || colon + 1 == typed.size()) refuse(typed, "");
+  if (colon == std::string::npos || colon == 0) refuse(typed, "");
+  const std::string port = typed.substr(colon + 1);
+  if (!is_port(port)) refuse(typed, " ('" + port + "' is no port, 0 to 65535)");
   std::string host = typed.substr(0, colon);
   if (host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV;
   addrinfo* found = nullptr;
-  const int error = ::getaddrinfo(host.c_str(), typed.c_str() + colon + 1, &hints, &found);
+  const int error = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &found);
   if (error != 0) refuse(typed, std::string(" (") + ::gai_strerror(error) + ")");
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, ::freeaddrinfo);
   return {found->ai_addr, found->ai_addrlen};

@@ -170,7 +170,7 @@ TEST(AddressNetwork, ListensAtAPathAndRemovesItAfterwards) {
 
 TEST(AddressNetwork, NamesWhatIsNoAddress) {
   for (const char* typed : {"", "host", ":1", "host:", "unix:", "127.0.0.1:http", "127.0.0.1:x",
-                            "no.such.host.invalid:1"})
+                            "127.0.0.1:65536", "127.0.0.1:-1", "no.such.host.invalid:1"})
     EXPECT_THROW(make_address_network(typed), std::invalid_argument) << typed;
 }
 

@@ -414,6 +414,7 @@ BAD = {
     "a lone dialect": ([*AT, "--out", "x", "--dialect", "userfaultfd-go"], "--socket"),
     "a missing file": (["serve", "/nonexistent"], "/nonexistent"),
     "a folder": (["serve", "/tmp"], "/tmp"),
+    "a port too far": (["serve", PEER, "--listen", "127.0.0.1:65536"], "65535"),
     "no port": (["serve", PEER, "--listen", "localhost"], "HOST:PORT"),
     "another machine's address": (["serve", PEER, "--listen", "192.0.2.1:0"], "--listen"),
 }
@@ -425,6 +426,11 @@ def test_what_people_get_wrong(name: str) -> None:
     outcome = memsync(*arguments)
     assert outcome.code == 64 and text in outcome.stderr, outcome
     assert len(outcome.stderr.strip().splitlines()) == 1, outcome.stderr
+
+
+def test_a_folder_that_is_not_there_is_named(address: str) -> None:
+    outcome = memsync("pull", address, "--out", "/nonexistent/copy")
+    assert outcome.code == 64 and "--out /nonexistent/copy:" in outcome.stderr, outcome
 
 
 def test_a_server_that_is_not_there_is_named_with_the_next_step(tmp_path: Path) -> None:
