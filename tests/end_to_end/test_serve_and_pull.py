@@ -403,7 +403,7 @@ BAD = {
     "two things to do": ([*AT, "--out", "x", "--socket", "y"], "one of"),
     "no address": (["pull", "nowhere", "--out", "x"], "'nowhere' is no address"),
     "a bad unit": ([*AT, "--unit", "5000B", "--out", "x"], "unit"),
-    "a bad prefetch": ([*AT, "--prefetch", "some", "--out", "x"], "none|window"),
+    "a bad prefetch": ([*AT, "--prefetch", "some", "--out", "x"], "none|around|window"),
     "an unknown dialect": ([*AT, "--socket", "x", "--dialect", "go"], "userfaultfd-go"),
     "a handler that is no other process's": ([*AT, "--out", "x", "--handler", "sigbus"], "poll"),
     "an option of hand-overs": ([*AT, "--out", "x", "--share", "50%"], "--share"),
