@@ -15,6 +15,7 @@
 #include "harness/pull_report.h"
 #include "lib/os/error.h"
 #include "lib/os/process.h"
+#include "lib/os/userfault.h"
 #include "lib/region/quantity.h"
 
 namespace memsync {
@@ -161,6 +162,10 @@ int pull_for_program(userfaultfd::ServedFaults served, const PullOptions& option
   const std::string shim = shim_path();
   if (shim.empty()) {
     tell_on_stderr("libmemsync-pull.so is not beside " + program_path() + "; build it there");
+    return exit_code::kUnsupported;
+  }
+  if (const auto problems = Userfault::problems({}); !problems.empty()) {
+    tell_on_stderr(problems.front());  // what we may not open the command may not either
     return exit_code::kUnsupported;
   }
   const uint64_t size = served.region_bytes;

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import mmap
 import os
+import platform
 import random
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -426,6 +429,44 @@ def test_what_people_get_wrong(name: str) -> None:
     outcome = memsync(*arguments)
     assert outcome.code == 64 and text in outcome.stderr, outcome
     assert len(outcome.stderr.strip().splitlines()) == 1, outcome.stderr
+
+
+# userfaultfd(2), ioctl(2)
+CALLS = {"x86_64": (323, 16), "aarch64": (282, 29)}
+
+
+def without_userfaultfd() -> None:
+    """In a child before exec: neither the call nor the device opens one, as in many containers."""
+    userfaultfd, ioctl = CALLS[platform.machine()]
+    load, equal, answer = 0x20, 0x15, 0x06
+    steps = [
+        (load, 0, 0, 0),
+        (equal, 3, 0, userfaultfd),
+        (equal, 0, 3, ioctl),
+        (load, 0, 0, 24),
+        (equal, 0, 1, 0xAA00),  # USERFAULTFD_IOC_NEW
+        (answer, 0, 0, 0x50001),  # EPERM
+        (answer, 0, 0, 0x7FFF0000),  # as ever
+    ]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    head = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(program))
+    libc = ctypes.CDLL(None, use_errno=True)
+    for words in [(38, 1, 0, 0, 0), (22, 2, head)]:  # PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP
+        if libc.prctl(*words) != 0:
+            raise OSError(ctypes.get_errno(), "prctl")
+
+
+@pytest.mark.skipif(platform.machine() not in CALLS, reason="its system calls' numbers")
+def test_where_userfaultfd_is_not_permitted_nothing_is_started(
+    address: str, tmp_path: Path, run_in_background
+) -> None:
+    words = [MEMSYNC, "pull", address, "--", "touch", tmp_path / "started"]
+    code, _, stderr = run_in_background(*words, preexec_fn=without_userfaultfd).end()
+    assert code == 5 and "not permitted" in stderr and "sysctl" in stderr, stderr
+    assert not (tmp_path / "started").exists()
+    words = [MEMSYNC, "pull", address, "--out", tmp_path / "copy"]
+    code, _, stderr = run_in_background(*words, preexec_fn=without_userfaultfd).end()
+    assert code == 0, stderr
 
 
 def test_a_folder_that_is_not_there_is_named(address: str) -> None:
