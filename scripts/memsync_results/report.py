@@ -142,7 +142,9 @@ def _outcome(
         Heading("Outcome at a glance"),
         *answer_blocks(found),
         Paragraph(f"Question: {suite.get('question') or 'none was written down.'}"),
-        Paragraph(f"Hypothesis: {suite.get('hypothesis') or 'none was written down.'}"),
+        Paragraph(f"Hypothesis, written before and to be held against the outcome: "
+                  f"{suite['hypothesis']}" if suite.get("hypothesis") else
+                  "Hypothesis: none was written down."),
         Paragraph(f"{headline}."),
     ]
     if not any(cell.ok_count for cell in cells):
