@@ -1,5 +1,6 @@
 // What is pulled ahead for another process: the lists and traces are of the region, the memory may
 // hold any part of it.
+#include <csignal>
 #include <filesystem>
 #include <gtest/gtest.h>
 #include <optional>
@@ -106,6 +107,7 @@ TEST_F(HandedGuidance, RecordsAllMemoriesInOneTrace) {
 
 TEST_F(HandedGuidance, KeepsNoTraceOfAnApplicationThatLostBytes) {
   OtherProcess application([this](const OtherProcess& line) {
+    ::signal(SIGBUS, SIG_DFL);                         // a sanitizer's handler would exit
     return touching(0, {2 * kUnit, 5 * kUnit})(line);  // the second touch is its end
   });
   guide_by_trace();

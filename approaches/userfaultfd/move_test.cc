@@ -53,6 +53,13 @@ TEST_F(Moving, OwnMemoryTellsWhoPlacesThatItWasMoved) {
   EXPECT_EQ(touch(elsewhere_.bytes().data()), std::nullopt);
 }
 
+TEST_F(Moving, OwnMemoryTellsWhoPlacesZerosThatItWasMoved) {
+  OwnMemory memory(mapping_.bytes());
+  start_move();
+  wait_for(memory.descriptor());
+  EXPECT_THROW(memory.place(kMiB, std::vector<std::byte>(page_bytes())), std::system_error);
+}
+
 TEST_F(Moving, OwnMemoryTellsWhoPoisonsThatItWasMoved) {
   OwnMemory memory(mapping_.bytes());
   if (!Userfault::open({}).has_poison()) GTEST_SKIP() << "this kernel maps lost pages over";

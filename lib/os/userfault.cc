@@ -237,14 +237,16 @@ void Userfault::place(std::byte* at, std::span<const std::byte> pages, Protectio
   for_all_pages(*this, {at, pages.size()}, "UFFDIO_COPY", attempt, meanwhile);
 }
 
-void Userfault::place_zeros(std::span<std::byte> pages) const {
-  for_all_pages(*this, pages, "UFFDIO_ZEROPAGE", [&](size_t done, size_t size, int64_t& result) {
+void Userfault::place_zeros(std::span<std::byte> pages,
+                            const std::function<void()>& meanwhile) const {
+  const auto attempt = [&](size_t done, size_t size, int64_t& result) {
     uffdio_zeropage request{};
     request.range = range_of(pages.subspan(done, size));
     const int status = ::ioctl(descriptor_.get(), UFFDIO_ZEROPAGE, &request);
     result = request.zeropage;
     return status;
-  });
+  };
+  for_all_pages(*this, pages, "UFFDIO_ZEROPAGE", attempt, meanwhile);
 }
 
 // false while the memory is being moved.

@@ -66,7 +66,7 @@ class Userfault {
              Protection protection = Protection::off,
              const std::function<void()>& meanwhile = {}) const;
   // The same with zeros, which cost no memory until they are written.
-  void place_zeros(std::span<std::byte> pages) const;
+  void place_zeros(std::span<std::byte> pages, const std::function<void()>& meanwhile = {}) const;
   // Every present page of `pages` is protected; absent ones are not touched.
   void protect(std::span<std::byte> pages) const;
   // Lets who writes to `pages` go on; while the memory is being moved, to be reported once more.
