@@ -291,6 +291,7 @@ def test_a_killed_handler_ends_in_sigbus(address: str, tmp_path: Path, run_in_ba
     """The handler is another process than the application's parent, and gets SIGKILL."""
     words = [MEMSYNC, "pull", address, "--prefetch", "none"]
     pull = run_in_background(*words, "--socket", tmp_path / "faults")
+    assert pull.first_line == str(tmp_path / "faults")
     placeholder = make_placeholder(tmp_path)
     script = HASH + "print(m[0], flush=True); sys.stdin.readline(); print(m[7_000_000], flush=True)"
     environment = shim_environment(tmp_path)
