@@ -37,16 +37,18 @@ OwnMemory::~OwnMemory() {
   if (!let_go_) make_unreadable();
 }
 
-void OwnMemory::place(uint64_t offset, std::span<const std::byte> pages) const {
+void OwnMemory::place(uint64_t offset, std::span<const std::byte> pages) {
+  const auto meanwhile = [this] { take_moves(); };
   // UFFDIO_ZEROPAGE can't protect what it places, so tracked pages are copies.
   if (protection() == Userfault::Protection::off && is_zero(pages))
-    userfault_.place_zeros(pages_.subspan(offset, pages.size()));
+    userfault_.place_zeros(pages_.subspan(offset, pages.size()), meanwhile);
   else
-    userfault_.place(&bytes_[offset], pages, protection());
+    userfault_.place(&bytes_[offset], pages, protection(), meanwhile);
 }
 
-void OwnMemory::poison(ByteRange range) const {
-  userfault_.poison(pages_.subspan(range.offset, round_up_to_page(range.length)));
+void OwnMemory::poison(ByteRange range) {
+  userfault_.poison(pages_.subspan(range.offset, round_up_to_page(range.length)),
+                    [this] { take_moves(); });
 }
 
 void OwnMemory::drop(ByteRange range) const {

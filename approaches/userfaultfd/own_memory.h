@@ -21,8 +21,8 @@ class OwnMemory : public RegionMemory {
   ~OwnMemory() override;
 
   // Pages of nothing but zeros take no memory until they are written.
-  void place(uint64_t offset, std::span<const std::byte> pages) const override;
-  void poison(ByteRange range) const override;
+  void place(uint64_t offset, std::span<const std::byte> pages) override;
+  void poison(ByteRange range) override;
   void drop(ByteRange range) const override;
   void let_go() override;
   void make_unreadable() noexcept override;

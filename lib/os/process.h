@@ -14,12 +14,16 @@
 
 namespace memsync {
 
+// own: a Ctrl-C at the terminal reaches the parent alone, which decides.
+enum class ProcessGroup : uint8_t { own, of_the_parent };
+
 struct ProcessSetup {
   std::vector<std::string> arguments{};  // [0]: the program, a path or a name looked up in PATH
   const NetworkNamespace* network = nullptr;       // where it runs; null: here
   std::vector<std::pair<int, int>> descriptors{};  // (our number, its number), incl. 0, 1, 2
   std::vector<std::string> environment{};          // "NAME=value", added to ours
   std::optional<unsigned> cpu{};                   // the one CPU it may use; empty: any
+  ProcessGroup group = ProcessGroup::own;
 };
 
 // How a process ended. Exactly one of exit_code and signal is meaningful (signal != 0).
