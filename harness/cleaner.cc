@@ -1,10 +1,12 @@
 #include "harness/cleaner.h"
 
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/os/process.h"
@@ -33,6 +35,21 @@ std::string conductor_of(const std::string& process) {
   return "";
 }
 
+// A pid that is in use again counts as living: better a folder too many than one too few.
+void find_pull_folders(std::vector<Leftover>& found) {
+  for (const auto& entry : fs::directory_iterator(fs::temp_directory_path())) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(kPullFolderPrefix)) continue;
+    const int pid = std::atoi(name.c_str() + std::strlen(kPullFolderPrefix));
+    struct stat about{};
+    const bool is_ours = ::lstat(entry.path().c_str(), &about) == 0 && S_ISDIR(about.st_mode) &&
+                         about.st_uid == ::geteuid();
+    if (pid <= 0 || !is_ours || !process_identity(pid).empty()) continue;
+    found.push_back(
+        {"folder " + entry.path().string() + ", whose pull is gone", 0, entry.path().string()});
+  }
+}
+
 bool lives(const std::string& identity) {
   return process_identity(std::atoi(identity.c_str())) == identity;
 }
@@ -47,13 +64,20 @@ std::vector<Leftover> find_leftovers() {
     const std::string conductor = conductor_of(name);
     if (conductor.empty() || lives(conductor)) continue;
     found.push_back({"process " + name + " (" + command_line(name) + "), whose conductor is gone",
-                     std::atoi(name.c_str())});
+                     std::atoi(name.c_str()), ""});
   }
+  find_pull_folders(found);
   return found;
 }
 
+void remove_pull_folder(const std::string& folder) noexcept {
+  for (const char* name : kPullFiles) ::unlink((folder + "/" + name).c_str());
+  ::rmdir(folder.c_str());
+}
+
 void remove_leftover(const Leftover& leftover) {
-  ::kill(leftover.process, SIGKILL);
+  if (leftover.process > 0) ::kill(leftover.process, SIGKILL);
+  if (!leftover.folder.empty()) remove_pull_folder(leftover.folder);
 }
 
 }  // namespace memsync

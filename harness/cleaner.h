@@ -1,4 +1,5 @@
-// Finds and removes what a killed campaign may have left, and only that.
+// Finds and removes what a killed campaign, or a killed `memsync pull`, may have left, and only
+// that.
 #pragma once
 
 #include <string>
@@ -7,12 +8,21 @@
 namespace memsync {
 
 struct Leftover {
-  std::string what;  // "agent 1234, whose conductor 1200 is gone"
-  int process = 0;   // to be killed
+  std::string what;    // "agent 1234, whose conductor 1200 is gone"
+  int process = 0;     // to be killed
+  std::string folder;  // of a pull, to be removed with what pull makes in it
 };
 
-// Processes that carry the token of a conductor that no longer lives. Namespaces and devices need
-// no search: they have no names and go with the processes that hold them.
+// The folder of a `memsync pull` is <temporary folder>/memsync-pull-<its pid>-XXXXXX, and holds
+// these.
+inline constexpr const char* kPullFolderPrefix = "memsync-pull-";
+inline constexpr const char* kPullFiles[] = {"region", "faults"};
+// Removes them, and the folder if nothing else is in it.
+void remove_pull_folder(const std::string& folder) noexcept;
+
+// Processes that carry the token of a conductor that no longer lives, and this user's folders of
+// pulls that no longer live. Namespaces and devices need no search: they have no names and go with
+// the processes that hold them.
 std::vector<Leftover> find_leftovers();
 void remove_leftover(const Leftover& leftover);
 

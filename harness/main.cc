@@ -11,6 +11,7 @@
 #include "harness/exit_codes.h"
 #include "harness/peer_programs.h"
 #include "harness/results_verbs.h"
+#include "harness/use_commands.h"
 #include "lib/region/quantity.h"
 
 namespace memsync {
@@ -28,7 +29,8 @@ constexpr const char* kFooter =
     "the rest\n"
     "  memsync run quick                    a first campaign, about a minute\n"
     "  memsync run quick --content FILE     the same with your file as the region\n"
-    "  memsync report results/<campaign>    one HTML page of it\n\n"
+    "  memsync report results/<campaign>    one HTML page of it\n"
+    "  memsync serve FILE                   outside a campaign: its bytes for `memsync pull`\n\n"
     "Exit codes: 0 ok, 1 regression, 3 inconclusive, 4 incomplete or failed cells, 5 unsupported "
     "here,\n"
     "64 usage, 70 internal or results can't be written, 130 interrupted.";
@@ -46,6 +48,8 @@ constexpr const char* kResultVerbs[][2] = {
 
 struct CommandLine {
   RunOptions run;
+  ServeOptions serve;
+  PullOptions pull;
   bool json = false;
   bool dry_run = false;
   std::string filter, profile, engine = "auto", listen, token, remote_source, remote_destination,
@@ -152,6 +156,8 @@ int dispatch(const CLI::App& app, CommandLine& line) {
   if (verb == "agent" && line.control_fd >= 0)
     return run_agent(ControlChannel(FileDescriptor(line.control_fd)), line.shared_memory_fd);
   if (verb == "agent") return listen_as_agent(line.listen, line.token);
+  if (verb == "serve") return serve_command(line.serve);
+  if (verb == "pull") return pull_command(line.pull);
   enter_user_namespace();
   if (verb == "doctor") return doctor_command(line.json);
   if (verb == "list") return list_command(line.json, line.filter);
@@ -186,8 +192,11 @@ int parse_and_dispatch(int argc, char** argv) {
   app.require_subcommand(1);
   CommandLine line;
   line.run.command_line.assign(argv, argv + argc);
+  line.pull.command = take_command(argc, argv);
   declare_run(app, line);
   declare_others(app, line);
+  declare_serve(app, line.serve);
+  declare_pull(app, line.pull);
   for (const auto& [verb, help] : kResultVerbs) app.add_subcommand(verb, help);
   if (const std::string problem = unknown_verb(app, argc, argv); !problem.empty()) {
     fmt::print(stderr, "memsync: {}; see memsync --help\n", problem);

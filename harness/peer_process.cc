@@ -13,7 +13,7 @@ PeerProcess::PeerProcess(ProcessSetup setup) {
   auto [said, stdout_end] = FileDescriptor::pipe();
   auto [complained, stderr_end] = FileDescriptor::pipe();
   setup.descriptors = {{nothing.get(), 0}, {stdout_end.get(), 1}, {stderr_end.get(), 2}};
-  setup.ends_its_group = true;
+  setup.group = ProcessGroup::killed_with_it;
   process_ = Process::start(setup);
   output_ = {.pipe = std::move(said), .text_max = kOutputMax};
   complaints_ = {.pipe = std::move(complained), .text_max = kComplaintMax};

@@ -20,10 +20,9 @@ class OwnMemory : public RegionMemory {
   explicit OwnMemory(std::span<std::byte> bytes, const Userfault::Wishes& wishes = {});
   ~OwnMemory() override;
 
-  void place(uint64_t offset, std::span<const std::byte> pages) const override {
-    userfault_.place(&bytes_[offset], pages, protection());
-  }
-  void poison(ByteRange range) const override;
+  // Pages of nothing but zeros take no memory until they are written.
+  void place(uint64_t offset, std::span<const std::byte> pages) override;
+  void poison(ByteRange range) override;
   void drop(ByteRange range) const override;
   void let_go() override;
   void make_unreadable() noexcept override;

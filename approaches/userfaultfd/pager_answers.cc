@@ -79,6 +79,7 @@ void Pager::land(uint64_t tag, Plan& plan) {
     std::ranges::fill(pages.subspan(request->range.length), std::byte{0});  // the region's tail
     memory_.place(request->range.offset, pages);
   } catch (const std::system_error& problem) {
+    if (problem.code() == std::errc::bad_address) throw;  // the region was moved, not this lost
     error = problem.code();
   }
   MutexLock lock(mutex_);

@@ -1,6 +1,7 @@
 // What the pager does to the region's memory: places pages, poisons them, drops them, lets go.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -21,8 +22,8 @@ class RegionMemory {
   virtual ~RegionMemory() = default;
 
   // Places `pages`, whole pages, at `offset`.
-  virtual void place(uint64_t offset, std::span<const std::byte> pages) const = 0;
-  virtual void poison(ByteRange range) const = 0;
+  virtual void place(uint64_t offset, std::span<const std::byte> pages) = 0;
+  virtual void poison(ByteRange range) = 0;
   // The pages of `range`, which begins and ends with whole pages, are missing again.
   virtual void drop(ByteRange range) const = 0;
   // Plain memory from here on; every page has been placed.
@@ -40,6 +41,17 @@ class RegionMemory {
   virtual uint64_t size_bytes() const noexcept = 0;
   // The region where this process sees it; empty when it is another process's.
   virtual std::span<std::byte> memory() const noexcept { return {}; }
+
+ protected:
+  // For place() and poison(), which get nowhere while the memory is being moved: the move waits
+  // until its event is taken, and who takes events may be waiting for the caller. The faults that
+  // are taken on the way are reported again when their threads look again.
+  void take_moves() {
+    std::array<uint64_t, 32> faults;
+    while (take_faults(faults) != 0) {
+    }
+    wake({0, size_bytes()});
+  }
 };
 
 }  // namespace memsync::userfaultfd

@@ -55,8 +55,7 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 void become(const ProcessSetup& setup, const char* program, char** argv, char** envp, pid_t parent,
             std::vector<std::pair<int, int>>& descriptors) {
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || ::getppid() != parent) return;
-  // A group of its own, so that a Ctrl-C at the terminal reaches the parent alone, which decides.
-  ::setpgid(0, 0);
+  if (setup.group != ProcessGroup::of_the_parent) ::setpgid(0, 0);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -133,7 +132,7 @@ Process Process::start(const ProcessSetup& setup) {
   }
   write_end = FileDescriptor{};
   Process process{pid, FileDescriptor{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))},
-                  setup.ends_its_group};
+                  setup.group == ProcessGroup::killed_with_it};
   int error = 0;
   ssize_t got = 0;
   do {

@@ -14,15 +14,17 @@
 
 namespace memsync {
 
+// own: a Ctrl-C at the terminal reaches the parent alone, which decides. killed_with_it: one of its
+// own, and whoever it started and left there is killed when it has ended, and with it.
+enum class ProcessGroup : uint8_t { own, of_the_parent, killed_with_it };
+
 struct ProcessSetup {
   std::vector<std::string> arguments{};  // [0]: the program, a path or a name looked up in PATH
   const NetworkNamespace* network = nullptr;       // where it runs; null: here
   std::vector<std::pair<int, int>> descriptors{};  // (our number, its number), incl. 0, 1, 2
   std::vector<std::string> environment{};          // "NAME=value", added to ours
   std::optional<unsigned> cpu{};                   // the one CPU it may use; empty: any
-  // Whoever it started and left in its process group (each process has one of its own) is killed
-  // when it has ended, and with it.
-  bool ends_its_group = false;
+  ProcessGroup group = ProcessGroup::own;
 };
 
 // How a process ended. Exactly one of exit_code and signal is meaningful (signal != 0).

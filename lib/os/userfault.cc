@@ -112,7 +112,7 @@ Progress progress_of(int64_t result, int error) {
   switch (error) {
     case EINTR:
       return Progress::again;
-    case EAGAIN:  // the process's memory map is changing right now
+    case EAGAIN:  // the memory is being moved
       return result > 0 ? Progress::some : Progress::again;
     case EEXIST:
       return Progress::page_exists;
@@ -125,10 +125,11 @@ Progress progress_of(int64_t result, int error) {
 
 // Runs `attempt(done, size, result)` until all pages are handled. Pages that exist already are
 // passed over and their waiters woken: somebody else's answer came first, an ordinary day. Where
-// the application has unmapped some, the others are tried one by one.
+// the application has unmapped some, or divided the mapping (mprotect(2); a request may span one
+// alone), the others are tried one by one. `meanwhile`, if any, before nothing but another try.
 template <typename Attempt>
 void for_all_pages(const Userfault& userfault, std::span<std::byte> pages, const char* name,
-                   Attempt attempt) {
+                   Attempt attempt, const std::function<void()>& meanwhile = {}) {
   size_t most = pages.size();
   for (size_t done = 0; done < pages.size();) {
     const size_t size = std::min(most, pages.size() - done);
@@ -151,11 +152,20 @@ void for_all_pages(const Userfault& userfault, std::span<std::byte> pages, const
         most = page_bytes();
         break;
       case Progress::again:
+        if (error == EAGAIN && meanwhile) meanwhile();
         break;
       case Progress::failed:
         throw_errno(std::string(name) + " of " + std::to_string(pages.size()) + " bytes", error);
     }
   }
+}
+
+// Whether the number is one of a userfaultfd, by the name the kernel gives it.
+bool is_userfault(const FileDescriptor& descriptor) {
+  std::array<char, 64> name{};
+  const std::string link = "/proc/self/fd/" + std::to_string(descriptor.get());
+  return ::readlink(link.c_str(), name.data(), name.size() - 1) > 0 &&
+         std::string_view(name.data()) == "anon_inode:[userfaultfd]";
 }
 
 }  // namespace
@@ -172,6 +182,15 @@ Userfault Userfault::open(const Wishes& wishes) {
   if (!descriptor.is_open()) throw_errno("opening userfaultfd");
   shake_hands(descriptor, wanted);
   return {std::move(descriptor), poison};
+}
+
+Userfault Userfault::adopt(FileDescriptor descriptor, bool has_poison) {
+  if (!is_userfault(descriptor))
+    throw_errno("taking a descriptor that is no userfaultfd over", EINVAL);
+  // Some open it without O_NONBLOCK, and then poll(2) answers POLLERR for ever (userfaultfd(2)).
+  const int flags = check(::fcntl(descriptor.get(), F_GETFL), "reading a userfaultfd's flags");
+  check(::fcntl(descriptor.get(), F_SETFL, flags | O_NONBLOCK), "setting a userfaultfd's flags");
+  return {std::move(descriptor), has_poison};
 }
 
 std::vector<std::string> Userfault::problems(const Wishes& wishes) {
@@ -203,71 +222,89 @@ void Userfault::unregister(std::span<std::byte> pages) const {
         "unregistering " + std::to_string(pages.size()) + " bytes from userfaultfd");
 }
 
-void Userfault::place(std::byte* at, std::span<const std::byte> pages,
-                      Protection protection) const {
-  for_all_pages(*this, {at, pages.size()}, "UFFDIO_COPY",
-                [&](size_t done, size_t size, int64_t& result) {
-                  uffdio_copy request{};
-                  request.dst = address_of(at + done);
-                  request.src = address_of(pages.data() + done);
-                  request.len = size;
-                  if (protection == Protection::on) request.mode = UFFDIO_COPY_MODE_WP;
-                  const int status = ::ioctl(descriptor_.get(), UFFDIO_COPY, &request);
-                  result = request.copy;
-                  return status;
-                });
+void Userfault::place(std::byte* at, std::span<const std::byte> pages, Protection protection,
+                      const std::function<void()>& meanwhile) const {
+  const auto attempt = [&](size_t done, size_t size, int64_t& result) {
+    uffdio_copy request{};
+    request.dst = address_of(at + done);
+    request.src = address_of(pages.data() + done);
+    request.len = size;
+    if (protection == Protection::on) request.mode = UFFDIO_COPY_MODE_WP;
+    const int status = ::ioctl(descriptor_.get(), UFFDIO_COPY, &request);
+    result = request.copy;
+    return status;
+  };
+  for_all_pages(*this, {at, pages.size()}, "UFFDIO_COPY", attempt, meanwhile);
 }
 
-void Userfault::place_zeros(std::span<std::byte> pages) const {
-  for_all_pages(*this, pages, "UFFDIO_ZEROPAGE", [&](size_t done, size_t size, int64_t& result) {
+void Userfault::place_zeros(std::span<std::byte> pages,
+                            const std::function<void()>& meanwhile) const {
+  const auto attempt = [&](size_t done, size_t size, int64_t& result) {
     uffdio_zeropage request{};
     request.range = range_of(pages.subspan(done, size));
     const int status = ::ioctl(descriptor_.get(), UFFDIO_ZEROPAGE, &request);
     result = request.zeropage;
     return status;
-  });
+  };
+  for_all_pages(*this, pages, "UFFDIO_ZEROPAGE", attempt, meanwhile);
 }
 
-void Userfault::set_protection(std::span<std::byte> pages, uint64_t mode) const {
+// false while the memory is being moved.
+bool Userfault::set_protection(std::span<std::byte> pages, uint64_t mode) const {
   uffdio_writeprotect request{};
   request.range = range_of(pages);
   request.mode = mode;
-  int status = 0;
-  do status = ::ioctl(descriptor_.get(), UFFDIO_WRITEPROTECT, &request);
-  while (status < 0 && (errno == EAGAIN || errno == EINTR));
-  if (status < 0 && errno == ENOENT) return;  // the application has unmapped it
+  const int status = ::ioctl(descriptor_.get(), UFFDIO_WRITEPROTECT, &request);
+  if (status < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (status < 0 && errno == ENOENT) return true;  // the application has unmapped it
   check(status, "UFFDIO_WRITEPROTECT of " + std::to_string(pages.size()) + " bytes");
+  return true;
 }
 
 void Userfault::protect(std::span<std::byte> pages) const {
-  set_protection(pages, UFFDIO_WRITEPROTECT_MODE_WP);
+  while (!set_protection(pages, UFFDIO_WRITEPROTECT_MODE_WP)) {
+  }
 }
 
+// The move waits for its event to be taken, perhaps by the very thread that is here.
 void Userfault::lift_protection(std::span<std::byte> pages) const {
-  set_protection(pages, 0);
+  if (!set_protection(pages, 0)) wake(pages);
 }
 
-void Userfault::poison(std::span<std::byte> pages) const {
+void Userfault::poison(std::span<std::byte> pages, const std::function<void()>& meanwhile) const {
   if (!has_poison_) {
     map_over(pages);
     return;
   }
-  for_all_pages(*this, pages, "UFFDIO_POISON", [&](size_t done, size_t size, int64_t& result) {
+  const auto attempt = [&](size_t done, size_t size, int64_t& result) {
     PoisonRequest request{};
     request.range = range_of(pages.subspan(done, size));
     const int status = ::ioctl(descriptor_.get(), kIoctlPoison, &request);
     result = request.updated;
     return status;
-  });
+  };
+  for_all_pages(*this, pages, "UFFDIO_POISON", attempt, meanwhile);
 }
 
+// While an event is not taken, its cause (mremap(2)) sleeps and every request fails with EAGAIN.
 void Userfault::make_unreadable(std::span<std::byte> pages) const {
   if (!has_poison_) {
     map_over(pages);
     return;
   }
-  poison(pages);
-  wake(pages);
+  std::vector<std::span<std::byte>> left{pages};
+  while (!left.empty()) {
+    const auto next = left.back();
+    left.pop_back();
+    poison(next, [&] { take_moved(left); });
+    wake(next);
+  }
+}
+
+void Userfault::take_moved(std::vector<std::span<std::byte>>& moved) const {
+  std::array<Event, 32> events;
+  for (const Event& event : std::span(events).first(take_events(events)))
+    if (event.kind == Event::Kind::moved) moved.emplace_back(event.moved_to, event.length);
 }
 
 // A page of a mapped file that lies past the file's end raises SIGBUS (mmap(2)). The offset is the
@@ -305,6 +342,9 @@ size_t Userfault::take_events(std::span<Event> events) const {
                          .address = pointer_to(message.arg.remap.from),
                          .moved_to = pointer_to(message.arg.remap.to),
                          .length = message.arg.remap.len};
+    } else if (message.event == UFFD_EVENT_FORK) {
+      // Asked for by whoever opened it; reading the event has made a descriptor of the child's.
+      const FileDescriptor childs{static_cast<int>(message.arg.fork.ufd)};
     }
   }
   return count;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,6 +39,11 @@ class Userfault {
   };
   // Throws std::system_error; ENOTSUP when the kernel lacks what is wished.
   static Userfault open(const Wishes& wishes);
+  // One that another process opened, shook hands for and registered its memory with: from here on
+  // pages are that process's addresses, which are never followed here, and what is done by mapping
+  // (make_unreadable() and poison() where has_poison() is false) is not meant. `has_poison`:
+  // UFFDIO_POISON may be used. Throws std::system_error, EINVAL when it is something else.
+  static Userfault adopt(FileDescriptor descriptor, bool has_poison);
   // What this machine lacks, one sentence each with the next step; empty when open() would succeed.
   static std::vector<std::string> problems(const Wishes& wishes);
 
@@ -53,18 +59,25 @@ class Userfault {
   // Copies `pages` (whole pages) to `at` and wakes who waits there. A page that is already present
   // is left as it is: what the application wrote wins. Pages that the application has unmapped are
   // passed over. Throws std::system_error when a page can't be placed.
+  //
+  // While the memory is being moved (mremap(2)) this tries again, until somebody has taken the
+  // event: `meanwhile` is called each time, and takes it where nobody else may be able to.
   void place(std::byte* at, std::span<const std::byte> pages,
-             Protection protection = Protection::off) const;
+             Protection protection = Protection::off,
+             const std::function<void()>& meanwhile = {}) const;
   // The same with zeros, which cost no memory until they are written.
-  void place_zeros(std::span<std::byte> pages) const;
+  void place_zeros(std::span<std::byte> pages, const std::function<void()>& meanwhile = {}) const;
   // Every present page of `pages` is protected; absent ones are not touched.
   void protect(std::span<std::byte> pages) const;
-  // Lets who writes to `pages` go on.
+  // Lets who writes to `pages` go on; while the memory is being moved, to be reported once more.
   void lift_protection(std::span<std::byte> pages) const;
   // Every missing page of `pages` raises SIGBUS when touched; waiting threads get it now.
-  void poison(std::span<std::byte> pages) const;
-  // The same for all of a region, at its end. What the application has unmapped is left alone, but
-  // by kernels without UFFDIO_POISON, where all of `pages`, present ones too, is mapped over.
+  // `meanwhile`: as of place().
+  void poison(std::span<std::byte> pages, const std::function<void()>& meanwhile = {}) const;
+  // The same for all of a region, at its end, when nobody else need take events: what waits to be
+  // taken is, and what was moved is made unreadable as well. What the application has unmapped is
+  // left alone, but by kernels without UFFDIO_POISON, where all of `pages`, present ones too, is
+  // mapped over.
   void make_unreadable(std::span<std::byte> pages) const;
   // Lets waiting threads look again.
   void wake(std::span<std::byte> pages) const noexcept;
@@ -83,12 +96,14 @@ class Userfault {
   // Takes what waits to be taken; 0 when there is nothing now. Never blocks.
   size_t take_events(std::span<Event> events) const;
   const FileDescriptor& descriptor() const noexcept { return descriptor_; }
+  bool has_poison() const noexcept { return has_poison_; }
 
  private:
   Userfault(FileDescriptor descriptor, bool has_poison)
       : descriptor_(std::move(descriptor)), has_poison_(has_poison) {}
+  void take_moved(std::vector<std::span<std::byte>>& moved) const;
   void map_over(std::span<std::byte> pages) const;
-  void set_protection(std::span<std::byte> pages, uint64_t mode) const;
+  bool set_protection(std::span<std::byte> pages, uint64_t mode) const;
   FileDescriptor descriptor_;
   bool has_poison_ = false;
 };

@@ -129,6 +129,21 @@ TEST(LocalRegion, ThatCannotCollectLetsTheAppGoOn) {
   EXPECT_EQ(region.epoch(), 7u);
 }
 
+// As `memsync serve` does: no client may stop the others.
+TEST(LocalRegion, WhoseAppRefusesToBeSuspendedStaysReadable) {
+  MemoryBackend memory(kSize);
+  LocalRegion region(memory, nullptr, {.epoch = 7},
+                     {.suspend_app = [] { throw std::system_error(RegionError::refused); }});
+  EXPECT_THROW(region.suspend_and_collect(7, {}, soon()), std::system_error);
+  EXPECT_EQ(region.epoch(), 7u);
+  CountingSink sink;
+  std::vector<std::byte> buffer(4096);
+  const ReadRequest read{0, buffer, 1};
+  region.start_reads({&read, 1}, Urgency::demand, soon(), sink);
+  ASSERT_TRUE(sink.wait_for(1));
+  EXPECT_FALSE(sink.error(1));
+}
+
 TEST(LocalRegion, RefusesOwnershipCallsOfOtherEpochs) {
   MemoryBackend memory(kSize);
   int released = 0;

@@ -37,6 +37,10 @@ std::unique_ptr<Network> make_tcp_network(std::string self,
                                           std::map<std::string, std::string> addresses);
 // The port of a service on such a network.
 uint16_t tcp_port(std::string_view service) noexcept;
+// One address as a person types it: HOST:PORT ([HOST]:PORT for IPv6; port 0 takes a free one) or
+// unix:PATH. Whatever the host and the service are called, they are there; address() gives the one
+// that listen() got. Throws std::invalid_argument for what is no address or not known.
+std::unique_ptr<Network> make_address_network(const std::string& typed);
 // Over UNIX sockets in `directory`, which exists: <directory>/<host>.<service>.
 std::unique_ptr<Network> make_unix_network(std::string self, std::string directory);
 

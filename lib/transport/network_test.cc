@@ -1,4 +1,5 @@
 // Streams and listeners over real sockets.
+#include <fcntl.h>
 #include <functional>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -135,6 +136,42 @@ TEST(UnixNetwork, TakesThePlaceOfASocketLeftByAKilledProcess) {
   const auto network = make_unix_network("source", directory.path());
   const auto listener = network->listen("region");
   EXPECT_NE(network->connect("source", "region", soon()), nullptr);
+}
+
+TEST(UnixNetwork, LeavesAFileAloneThatIsNoSocket) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path() + "/source.region";
+  FileDescriptor::open(path, O_CREAT | O_WRONLY);
+  const auto network = make_unix_network("source", directory.path());
+  EXPECT_EQ(error_of([&] { network->listen("region"); }), EADDRINUSE);
+  EXPECT_EQ(::access(path.c_str(), F_OK), 0);
+}
+
+TEST(AddressNetwork, TakesAFreePortAndSaysWhich) {
+  const auto network = make_address_network("127.0.0.1:0");
+  const auto listener = network->listen("anything");
+  const std::string bound = network->address("anyone");
+  EXPECT_THAT(bound, testing::MatchesRegex("127\\.0\\.0\\.1:[1-9][0-9]*"));
+  const auto client = make_address_network(bound)->connect("anyone", "anything", soon());
+  EXPECT_NE(client, nullptr);
+  EXPECT_NE(listener->accept(soon()), nullptr);
+}
+
+TEST(AddressNetwork, ListensAtAPathAndRemovesItAfterwards) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path() + "/here";
+  const auto network = make_address_network("unix:" + path);
+  EXPECT_EQ(network->address(""), "unix:" + path);
+  auto listener = network->listen("");
+  EXPECT_NE(network->connect("", "", soon()), nullptr);
+  listener.reset();
+  EXPECT_NE(::access(path.c_str(), F_OK), 0);
+}
+
+TEST(AddressNetwork, NamesWhatIsNoAddress) {
+  for (const char* typed : {"", "host", ":1", "host:", "unix:", "127.0.0.1:http", "127.0.0.1:x",
+                            "127.0.0.1:65536", "127.0.0.1:-1", "no.such.host.invalid:1"})
+    EXPECT_THROW(make_address_network(typed), std::invalid_argument) << typed;
 }
 
 }  // namespace

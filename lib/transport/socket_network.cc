@@ -53,6 +53,7 @@ class SocketListener : public Listener {
   SocketListener(const SocketListener&) = delete;
   SocketListener& operator=(const SocketListener&) = delete;
 
+  SocketAddress bound() const { return acceptor_.local_endpoint(); }
   void set_on_close(std::function<void()> on_close) { on_close_ = std::move(on_close); }
 
   std::unique_ptr<Stream> accept(Deadline deadline) override {
@@ -116,8 +117,9 @@ std::unique_ptr<Stream> dial(const SocketAddress& address, const std::string& at
 
 std::unique_ptr<Listener> listen_on(const SocketAddress& address, const std::string& attempt,
                                     std::shared_ptr<ByteCounters> counters,
-                                    std::function<void()> on_close) {
+                                    std::function<void()> on_close, SocketAddress* bound) {
   auto listener = std::make_unique<SocketListener>(address, attempt, std::move(counters));
+  if (bound != nullptr) *bound = listener->bound();
   listener->set_on_close(std::move(on_close));
   return listener;
 }

@@ -17,6 +17,12 @@ class ServedRegion {
   virtual ~ServedRegion() = default;
 };
 
+// What a server serves, for whoever does not know it yet.
+struct RegionOffer {
+  Geometry geometry;
+  RegionId region;
+};
+
 // Stateless. Threads: any.
 class Transport {
  public:
@@ -33,6 +39,10 @@ class Transport {
                                                  std::string_view service_name,
                                                  const Geometry& geometry, const RegionId& region,
                                                  Deadline deadline) const = 0;
+  // Asks what is served there; connect() with the answer comes next. Throws std::system_error:
+  // ENOTSUP where the transport can't ask, malformed when no region is like the answer.
+  virtual RegionOffer inquire(Network& network, std::string_view host,
+                              std::string_view service_name, Deadline deadline) const;
 };
 
 // The lean binary protocol of lib/transport/README.md.

@@ -91,7 +91,10 @@ def test_results_are_never_overwritten(write_suite, tmp_path: Path) -> None:
     assert outcome.code == 64 and "never overwritten" in outcome.stderr
 
 
-@pytest.mark.parametrize("verb", ["", "run", "doctor", "list", "plan", "calibrate", "clean", "agent", "plot", "report"])
+VERBS = ["", "run", "doctor", "list", "plan", "calibrate", "clean", "agent", "plot", "report"]
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "serve", "pull"])
 def test_help_has_an_example(verb: str) -> None:
     outcome = memsync(*filter(None, [verb]), "--help")
     assert outcome.code == 0

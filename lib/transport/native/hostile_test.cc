@@ -166,6 +166,56 @@ TEST_F(Hostile, APeerOfAnotherProtocolIsRecognisedByItsFirstBytes) {
   EXPECT_THAT(error.what(), HasSubstr("another protocol"));
 }
 
+TEST_F(Hostile, AskedWhatItServesAServerTellsAndGoesOn) {
+  region.id[3] = std::byte{7};
+  serve();
+  const RegionOffer offer = transport.inquire(*loopback.network, "source", "region", soon());
+  EXPECT_EQ(offer.geometry, geometry);
+  EXPECT_EQ(offer.region, region);
+  EXPECT_NE(connect(offer.geometry, offer.region), nullptr);
+  expect_service_lives();
+}
+
+// What a server answers to the question, and the refusal that comes of it.
+class HostileOffer : public Hostile {
+ protected:
+  std::system_error refusal_of(Hello answer) {
+    listener = loopback.network->listen("region");
+    fake = std::jthread([this, answer] {
+      const auto stream = listener->accept(soon());
+      Hello question;
+      stream->read_all(std::as_writable_bytes(std::span(&question, 1)), soon());
+      EXPECT_EQ(question.size_bytes, 0U);
+      stream->write_all(bytes_of(answer), soon());
+    });
+    try {
+      transport.inquire(*loopback.network, "source", "region", soon());
+    } catch (const std::system_error& error) {
+      return error;
+    }
+    ADD_FAILURE() << "the offer was taken";
+    return std::system_error(std::error_code{});
+  }
+};
+
+TEST_F(HostileOffer, OfNothingIsMalformed) {
+  EXPECT_EQ(refusal_of(hello_of({.size_bytes = 0, .chunk_bytes = 4096}, region)).code(),
+            RegionError::malformed);
+}
+TEST_F(HostileOffer, OfMoreThanAnyAddressSpaceIsMalformed) {
+  EXPECT_EQ(refusal_of(hello_of({.size_bytes = ~uint64_t{0}, .chunk_bytes = 4096}, region)).code(),
+            RegionError::malformed);
+}
+TEST_F(HostileOffer, OfOddChunksIsMalformed) {
+  EXPECT_EQ(refusal_of(hello_of({.size_bytes = 4096, .chunk_bytes = 5000}, region)).code(),
+            RegionError::malformed);
+}
+TEST_F(HostileOffer, OfAnotherVersionNamesBoth) {
+  Hello answer = hello_of(geometry, region);
+  answer.version = 9;
+  EXPECT_THAT(refusal_of(answer).what(), HasSubstr("protocol version here 1, at the peer 9"));
+}
+
 TEST_F(Hostile, BytesThatAreNoHelloCloseTheConnectionAndNothingElse) {
   serve();
   for (const std::string_view bytes : {"GET / HTTP/1.0\r\n\r\n", "MEMSYNC!", "........"}) {

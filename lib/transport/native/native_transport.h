@@ -24,6 +24,8 @@ class NativeTransport : public Transport {
   std::unique_ptr<RegionService> connect(Network& network, std::string_view host,
                                          std::string_view service_name, const Geometry& geometry,
                                          const RegionId& region, Deadline deadline) const override;
+  RegionOffer inquire(Network& network, std::string_view host, std::string_view service_name,
+                      Deadline deadline) const override;
 
  private:
   const NativeOptions options_;

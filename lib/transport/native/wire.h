@@ -26,6 +26,7 @@ inline constexpr uint32_t kBackgroundPiece = 64U << 10;   // of one background f
 inline constexpr uint64_t kMessageLimit = 64ULL << 20;    // of an exchange or suspension, whole
 inline constexpr uint32_t kErrorTextLimit = 512;
 inline constexpr uint16_t kTopicLimit = 255;
+inline constexpr uint64_t kRegionBytesMax = 1ULL << 47;  // that an inquiry takes for an answer
 
 enum class Kind : uint8_t {
   read = 1,
