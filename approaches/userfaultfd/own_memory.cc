@@ -3,12 +3,20 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <cstring>
 #include <sys/mman.h>
 
 #include "lib/os/error.h"
 #include "lib/os/mapping.h"
 
 namespace memsync::userfaultfd {
+
+namespace {
+bool is_zero(std::span<const std::byte> pages) {
+  return pages[0] == std::byte{0} &&
+         std::memcmp(&pages[0], &pages[1], pages.size() - 1) == 0;  // each is as the one before
+}
+}  // namespace
 
 OwnMemory::OwnMemory(std::span<std::byte> bytes, const Userfault::Wishes& wishes)
     : bytes_(bytes),
@@ -27,6 +35,14 @@ OwnMemory::OwnMemory(std::span<std::byte> bytes, const Userfault::Wishes& wishes
 
 OwnMemory::~OwnMemory() {
   if (!let_go_) make_unreadable();
+}
+
+void OwnMemory::place(uint64_t offset, std::span<const std::byte> pages) const {
+  // UFFDIO_ZEROPAGE can't protect what it places, so tracked pages are copies.
+  if (protection() == Userfault::Protection::off && is_zero(pages))
+    userfault_.place_zeros(pages_.subspan(offset, pages.size()));
+  else
+    userfault_.place(&bytes_[offset], pages, protection());
 }
 
 void OwnMemory::poison(ByteRange range) const {

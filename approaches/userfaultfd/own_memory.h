@@ -20,9 +20,8 @@ class OwnMemory : public RegionMemory {
   explicit OwnMemory(std::span<std::byte> bytes, const Userfault::Wishes& wishes = {});
   ~OwnMemory() override;
 
-  void place(uint64_t offset, std::span<const std::byte> pages) const override {
-    userfault_.place(&bytes_[offset], pages, protection());
-  }
+  // Pages of nothing but zeros take no memory until they are written.
+  void place(uint64_t offset, std::span<const std::byte> pages) const override;
   void poison(ByteRange range) const override;
   void drop(ByteRange range) const override;
   void let_go() override;

@@ -44,7 +44,7 @@ class Local {
     pager_.stop();
     source_.reset();
   }
-  std::span<const std::byte> bytes() const { return mapping_.bytes(); }
+  std::span<std::byte> bytes() const { return mapping_.bytes(); }
 
  private:
   std::unique_ptr<LocalRegion> source_;
@@ -160,6 +160,23 @@ TEST(LocalReader, ThatComputesItsBytesStoresNone) {
   const uint64_t grown = resident_bytes() - before;
   EXPECT_GE(grown, kSize) << "the region's own pages";
   EXPECT_LE(grown, kSize + kSize / 4) << "and what is in flight, but no second copy";
+}
+
+// UFFDIO_ZEROPAGE: the kernel's one page of zeros stands for each of them.
+TEST(LocalReader, OfZerosTakesMemoryForWhatIsWrittenOnly) {
+#ifdef MEMSYNC_TSAN
+  GTEST_SKIP() << "ThreadSanitizer's own memory grows with what is read";
+#endif
+  constexpr uint64_t kSize = 64 * kMiB;
+  PatternReader reader(ContentKind::zero, kSeed, kSize);
+  const Local local(reader, {.window_bytes = kMiB}, Reads::demand_at_once);
+  const uint64_t before = resident_bytes();
+  for (uint64_t page = 0; page < kSize / 4096; ++page)
+    ASSERT_EQ(local.bytes()[page * 4096], std::byte{0}) << page;
+  local.bytes()[5 * 4096] = std::byte{7};
+  EXPECT_EQ(local.bytes()[5 * 4096], std::byte{7});
+  EXPECT_EQ(local.bytes()[6 * 4096], std::byte{0});
+  EXPECT_LE(resident_bytes() - before, kSize / 4);
 }
 
 // Requirement U10.

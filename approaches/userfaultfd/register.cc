@@ -17,7 +17,8 @@ class Strategy : public SyncStrategy {
     static const StrategyInfo kInfo{
         .name = "userfaultfd",
         .summary =
-            "pulls each page at its first touch, ahead of sequential readers; post-copy hand-over",
+            "pulls each page at its first touch, by default ahead of sequential readers; post-copy "
+            "hand-over",
         .reference =
             "thesis, userfaultfd-based pull synchronization; Hines, Deshpande, Gopalan: "
             "Post-Copy Live Migration (SIGOPS OSR 43.3, 2009)",

@@ -75,10 +75,18 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Files:
+class Drawn:
+    """A figure's files, and the sentences that belong under it."""
+
+    name: str
+    title: str
+    caption: str
     svg: Path
     pdf: Path
     csv: Path
+
+    def as_json(self) -> dict[str, str]:
+        return {key: str(value) for key, value in vars(self).items()}
 
 
 def style() -> AbstractContextManager[None]:
@@ -86,12 +94,13 @@ def style() -> AbstractContextManager[None]:
     return mpl.rc_context({**mpl.rcParamsDefault, **_STYLE, "backend": "agg"})
 
 
-def save(drawing: Drawing, folder: Path) -> Files:
+def save(drawing: Drawing, folder: Path) -> Drawn:
     """Writes NAME.svg, NAME.pdf and NAME.csv; the same drawing gives the same bytes."""
-    files = Files(*(folder / f"{drawing.name}.{kind}" for kind in ("svg", "pdf", "csv")))
+    drawn = Drawn(drawing.name, drawing.title, drawing.caption,
+                  *(folder / f"{drawing.name}.{kind}" for kind in ("svg", "pdf", "csv")))
     with style():
         drawing.figure.draw_without_rendering()
-        drawing.figure.set_layout_engine("none")  # laid out once, for both files
+        drawing.figure.set_layout_engine(None)  # laid out once: an engine costs a drawing per file
         svg, pdf = io.BytesIO(), io.BytesIO()
         about = {"Title": drawing.title}
         drawing.figure.savefig(
@@ -100,17 +109,11 @@ def save(drawing: Drawing, folder: Path) -> Files:
         drawing.figure.savefig(
             pdf, format="pdf", metadata={**about, "Subject": drawing.caption, "CreationDate": None}
         )
-    write_whole(files.svg, svg.getvalue())
-    write_whole(files.pdf, pdf.getvalue())
+    write_whole(drawn.svg, svg.getvalue())
+    write_whole(drawn.pdf, pdf.getvalue())
     table = drawing.numbers.to_csv(index=False, lineterminator="\n")
-    write_whole(files.csv, table.encode())
-    return files
-
-
-def figure_json(drawing: Drawing, files: Files) -> dict[str, str]:
-    """What `--json` says of a figure."""
-    return {"name": drawing.name, "title": drawing.title, "caption": drawing.caption,
-            "svg": str(files.svg), "pdf": str(files.pdf), "csv": str(files.csv)}
+    write_whole(drawn.csv, table.encode())
+    return drawn
 
 
 def format_axis(axis: Axis, unit: str) -> None:

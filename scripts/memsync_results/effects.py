@@ -9,6 +9,7 @@ Source: Hollander, Wolfe, Chicken, Nonparametric Statistical Methods, 3.1-3.3.
 
 import math
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -58,29 +59,36 @@ def hodges_lehmann(differences: ArrayLike, confidence: float = CONFIDENCE) -> Sh
 def p_above(differences: ArrayLike, bound: float) -> float:
     """One-sided exact p-value of "the shift is at most `bound`": small when it lies above.
 
-    1.0 for n = 0. Differences equal to `bound` speak for the hypothesis (counted as below).
+    1.0 for n = 0. Differences equal to `bound` speak for the hypothesis.
     """
-    values = _checked(differences)
-    if values.size == 0:
-        return 1.0
-    # A tie with the bound is moved below it, so that it can never make an effect.
-    moved = values - bound
-    moved = np.where(np.abs(moved) <= 1e-12 * max(1.0, float(np.abs(values).max())), -1e-300, moved)
-    ranks = stats.rankdata(np.abs(moved))
-    statistic = math.floor(float(ranks[moved > 0].sum()) + 1e-9)
-    most = values.size * (values.size + 1) // 2
-    # P(W >= w) = P(W <= most - w), by symmetry.
-    return _lower_tail(values.size, most - statistic)
+    return _p_of_ranks(differences, bound, lambda above, below: above)
 
 
 def p_below(differences: ArrayLike, bound: float) -> float:
     """One-sided exact p-value of "the shift is at least `bound`"."""
-    return p_above(-np.asarray(differences, dtype=float), -bound)
+    return _p_of_ranks(differences, bound, lambda above, below: below)
 
 
 def p_differs(differences: ArrayLike) -> float:
     """Two-sided exact p-value of "the shift is 0"."""
-    return min(1.0, 2 * p_above(differences, 0.0), 2 * p_below(differences, 0.0))
+    return min(1.0, 2 * _p_of_ranks(differences, 0.0, max))
+
+
+def _p_of_ranks(
+    differences: ArrayLike, bound: float, which: Callable[[float, float], float]
+) -> float:
+    """P(W >= w) for the rank sum w that `which` takes of those above and below `bound`."""
+    values = _checked(differences)
+    if values.size == 0:
+        return 1.0
+    # A tie with the bound belongs to neither side, so that it can never make an effect.
+    moved = values - bound
+    moved[np.abs(moved) <= 1e-12 * max(1.0, float(np.abs(values).max()))] = 0.0
+    ranks = stats.rankdata(np.abs(moved))
+    statistic = math.floor(float(which(ranks[moved > 0].sum(), ranks[moved < 0].sum())) + 1e-9)
+    most = values.size * (values.size + 1) // 2
+    # P(W >= w) = P(W <= most - w), by symmetry.
+    return _lower_tail(values.size, most - statistic)
 
 
 def fewest_pairs(comparisons: int, level: float) -> int:

@@ -1,6 +1,8 @@
 """The figures, one function each. To add one, write a function and name it in FIGURES."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +18,13 @@ from memsync_results.against_link import Bound, draw_against_link
 from memsync_results.captions import how_to_read, missing_results, sentence_list
 from memsync_results.cells import Cell
 from memsync_results.drawing import (
-    DASHED, INK, PAPER, Drawing, Files, absence, draw_intervals, format_axis, link_label,
+    DASHED, INK, PAPER, Drawing, Drawn, absence, draw_intervals, format_axis, link_label,
     place_legend, save, style,
 )
 from memsync_results.load import Link, Series
 from memsync_results.measures import BLACKOUT, FIRST_ACCESS, PHASES, SETTLE, THROUGHPUT
 from memsync_results.prefetching import prefetching
+from memsync_results.processes import in_processes
 from memsync_results.units import quantity
 
 MOST_PANELS = 12  # of one figure: more can't be read
@@ -216,16 +219,27 @@ FIGURES: dict[str, Callable[[list[Cell]], Drawing | None]] = {
 }
 
 
-def draw_all(
+@contextmanager
+def drawing(
     cells: list[Cell], folder: Path, names: list[str] | None = None
-) -> list[tuple[Drawing, Files]]:
-    """Draws and writes the figures that have data, all or those named. Controls are left out: they
-    are there to be judged, and the report says what they showed."""
+) -> Iterator[Callable[[], list[Drawn]]]:
+    """Draws and writes the figures that have data, all or those named, beside what the caller does
+    meanwhile: they take most of the time of a report. What it yields waits for them.
+
+    Controls are left out: they are there to be judged, and the report says what they showed.
+    """
     cells = [cell for cell in cells if not cell.series.role]
-    drawn = []
-    for name in names or FIGURES:
-        with style():
-            drawing = FIGURES[name](cells)
-        if drawing is not None:
-            drawn.append((drawing, save(drawing, folder)))
-    return drawn
+    with in_processes([partial(_draw, name, cells, folder) for name in names or FIGURES]) as wait:
+        yield lambda: [drawn for drawn in wait() if drawn]
+
+
+def draw_all(cells: list[Cell], folder: Path, names: list[str] | None = None) -> list[Drawn]:
+    """As drawing(), for a caller that has nothing else to do."""
+    with drawing(cells, folder, names) as wait:
+        return wait()
+
+
+def _draw(name: str, cells: list[Cell], folder: Path) -> Drawn | None:
+    with style():
+        made = FIGURES[name](cells)
+    return save(made, folder) if made else None

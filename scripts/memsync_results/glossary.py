@@ -38,9 +38,16 @@ _WORDS = [
     ["1.44× (1.43 to 1.45)", "how many times better, from repetitions of the same round; more "
      "than 1 is in favour of the one that is named first, for times as for throughput"],
     ["sure, p", "the chance that equals would look this different, corrected for all comparisons "
-     "of this campaign; sure is p < 0.05"],
+     "of this campaign; sure is p < 0.05. n rounds that all agree give the least p that there can "
+     "be, comparisons × 2^(1−n): it speaks of their number and not of how large a difference is"],
     ["tie", "the interval holds 1, or the difference is too small to matter (5 % unless a policy "
      "says otherwise)"],
+    ["warm-up", "a repetition before those that count; its row is in runs.csv, and in no figure"],
+    ["noisy", "a repetition beside other work: its row says so in runs.csv, and schema.json how it "
+     "is told"],
+    ["controls", "cells that try the judging itself: an A/A twin, the same series under another "
+     "name, must not differ; a planted delay of known size must be found. If not, verdicts of this "
+     "campaign are INVALID"],
     ["only candidate", "no other approach can do this, or none was run"],
 ]
 

@@ -16,6 +16,7 @@ _TIMING = (
     "nosoftlockup", "preempt", "processor.max_cstate", "rcu_nocb", "skew_tick",
     "transparent_hugepage", "tsc",
 )
+_HOSTS_CC = "net/ipv4/tcp_congestion_control"
 
 
 def calibration_blocks(campaign: Campaign) -> list[Block]:
@@ -52,7 +53,7 @@ def _median(column: pd.Series) -> float | None:
 
 def environment_blocks(campaign: Campaign) -> list[Block]:
     """Machine and program, as the rows say and as the campaign wrote them down."""
-    ran = campaign.runs[["kernel", "host_id", "git_sha", "build_id", "tool_version"]]
+    ran = campaign.runs[["kernel", "host_id", "tcp_cc", "git_sha", "build_id", "tool_version"]]
     rows = [[column, ", ".join(sorted(ran[column].dropna().unique()))] for column in ran]
     blocks: list[Block] = [
         Heading("Environment"),
@@ -64,6 +65,9 @@ def environment_blocks(campaign: Campaign) -> list[Block]:
         env = dict(campaign.env)
         if line := env.pop("kernel_command_line", ""):
             env["kernel_command_line, what bears on timing"] = _timing_flags(str(line)) or "nothing"
+        if isinstance(sysctls := env.get("sysctl"), dict) and _HOSTS_CC in sysctls:
+            env["sysctl"] = {f"{key} (the host's; the links used tcp_cc of the rows)"
+                             if key == _HOSTS_CC else key: value for key, value in sysctls.items()}
         blocks.append(_facts("The machine (env.json)", env))
     elif campaign.env is not None:
         blocks.append(_facts("The machine (env.json)", campaign.env))

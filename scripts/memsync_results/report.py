@@ -12,7 +12,7 @@ from memsync_results.commands import command_blocks, program
 from memsync_results.comparing import WINS, Outcome, outcomes
 from memsync_results.controls import examine_controls
 from memsync_results.demands import demand_blocks, judge_demands
-from memsync_results.drawing import GRID, INK, PAPER, Drawing, Files, figure_json, workload_label
+from memsync_results.drawing import GRID, INK, PAPER, Drawn, workload_label
 from memsync_results.files import write_whole
 from memsync_results.glossary import glossary_blocks
 from memsync_results.judgement import Judgement, judge_campaigns
@@ -49,7 +49,7 @@ class Report:
     headline: str
     warnings: list[str]
     cells: list[Cell]
-    drawn: list[tuple[Drawing, Files]]
+    drawn: list[Drawn]
     standing: Standing
     outcomes: list[Outcome]
 
@@ -58,7 +58,7 @@ class Report:
             "report_html": str(self.html), "report_md": str(self.markdown),
             "headline": self.headline, "warnings": self.warnings,
             "faults": self.standing.faults, "notes": self.standing.notes,
-            "figures": [figure_json(drawing, files) for drawing, files in self.drawn],
+            "figures": [drawn.as_json() for drawn in self.drawn],
             "answers": plain_answers(self.outcomes),
             "outcomes": [outcome.as_json() for outcome in self.outcomes],
             "cells": [_cell_summary(cell) for cell in self.cells],
@@ -76,14 +76,15 @@ def write_report(
     """
     campaign = load_campaign(directory)
     cells = cells_of(campaign)
-    drawn = figures.draw_all(cells, directory / "figures")
-    standing = standing_of(campaign, cells)
-    headline = standing.before(_headline(cells))
-    policy = policy or load_policy(None)
-    # What was changed afterwards is shown and not judged.
-    is_judged = baseline is not None and DAMAGED not in standing.words
-    judgement = judge_campaigns(baseline, campaign, policy) if is_judged else None
-    found = outcomes(cells, policy)
+    with figures.drawing(cells, directory / "figures") as wait_for_figures:
+        standing = standing_of(campaign, cells)
+        headline = standing.before(_headline(cells))
+        policy = policy or load_policy(None)
+        # What was changed afterwards is shown and not judged.
+        is_judged = baseline is not None and DAMAGED not in standing.words
+        judgement = judge_campaigns(baseline, campaign, policy) if is_judged else None
+        found = outcomes(cells, policy)
+        drawn = wait_for_figures()
     blocks = _blocks(campaign, cells, drawn, headline, policy, judgement, standing, found)
     page = Page(f"memsync: {campaign.suite_name}", blocks, COLOURS)
     report = Report(directory / "report.html", directory / "report.md", headline,
@@ -94,7 +95,7 @@ def write_report(
 
 
 def _blocks(
-    campaign: Campaign, cells: list[Cell], drawn: list[tuple[Drawing, Files]], headline: str,
+    campaign: Campaign, cells: list[Cell], drawn: list[Drawn], headline: str,
     policy: Policy, judgement: Judgement | None, standing: Standing, found: list[Outcome],
 ) -> list[Block]:
     against = judgement_blocks(judgement, "Verdicts against the baseline") if judgement else []
@@ -146,7 +147,9 @@ def _outcome(
         Heading("Outcome at a glance"),
         *answer_blocks(found),
         Paragraph(f"Question: {suite.get('question') or 'none was written down.'}"),
-        Paragraph(f"Hypothesis: {suite.get('hypothesis') or 'none was written down.'}"),
+        Paragraph(f"Hypothesis, written before and to be held against the outcome: "
+                  f"{suite['hypothesis']}" if suite.get("hypothesis") else
+                  "Hypothesis: none was written down."),
         Paragraph(f"{headline}."),
     ]
     if not any(cell.ok_count for cell in cells):
@@ -205,16 +208,16 @@ def _interval_text(found: MedianInterval | None, measure: Measure, is_winner: bo
     return Strong(text) if is_winner else text
 
 
-def _pictures(campaign: Campaign, drawn: list[tuple[Drawing, Files]]) -> list[Block]:
+def _pictures(campaign: Campaign, drawn: list[Drawn]) -> list[Block]:
     blocks: list[Block] = [Heading("Figures")]
     if not drawn:
         blocks.append(Paragraph("Nothing was measured that could be drawn."))
-    for drawing, files in drawn:
+    for one in drawn:
         relative = {kind: os.path.relpath(path, campaign.directory)
-                    for kind, path in (("SVG", files.svg), ("PDF", files.pdf), ("CSV", files.csv))}
+                    for kind, path in (("SVG", one.svg), ("PDF", one.pdf), ("CSV", one.csv))}
         blocks.append(Picture(
-            drawing.name, drawing.title, drawing.caption, files.svg.read_text(encoding="utf-8"),
-            relative, f"{program('plot', campaign)} --figure {drawing.name}",
+            one.name, one.title, one.caption, one.svg.read_text(encoding="utf-8"),
+            relative, f"{program('plot', campaign)} --figure {one.name}",
         ))
     return blocks
 

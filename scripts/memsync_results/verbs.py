@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 def plot(options: argparse.Namespace) -> Exit:
     from memsync_results import figures
     from memsync_results.cells import cells_of
-    from memsync_results.drawing import figure_json
     from memsync_results.load import load_campaign
     from memsync_results.standing import standing_of
 
@@ -35,11 +34,11 @@ def plot(options: argparse.Namespace) -> Exit:
     if options.json:
         print(json.dumps({
             "warnings": campaign.warnings,
-            "figures": [figure_json(drawing, files) for drawing, files in drawn],
+            "figures": [one.as_json() for one in drawn],
         }, indent=1))
     else:
-        for _, files in drawn:
-            print(files.svg, files.pdf, files.csv)
+        for one in drawn:
+            print(one.svg, one.pdf, one.csv)
     return _ending(options, standing_of(campaign, cells))
 
 

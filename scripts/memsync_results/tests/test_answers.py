@@ -99,7 +99,7 @@ def test_the_answers_come_first_and_the_question_right_after(tmp_path: Path):
     parts = (directory / "report.md").read_text(encoding="utf-8").split("\n\n")
     assert parts[1] == "## Outcome at a glance"
     assert parts[2].startswith("* Reading it all (scan), local ")
-    assert parts[3].startswith("Question: ") and parts[4].startswith("Hypothesis: ")
+    assert parts[3].startswith("Question: ") and parts[4].startswith("Hypothesis, written before")
 
 
 @pytest.mark.parametrize("where", ["..", ".", "/"])

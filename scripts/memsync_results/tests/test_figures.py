@@ -117,7 +117,7 @@ def test_failed_cells_are_named_and_not_drawn_as_numbers(tmp_path: Path):
 
 def test_the_numbers_beside_a_figure_are_those_of_its_cells(tmp_path: Path):
     cells = cells_from(tmp_path / "c", reps=9)
-    [(_, files)] = figures.draw_all(cells, tmp_path / "out", ["throughput"])
+    [files] = figures.draw_all(cells, tmp_path / "out", ["throughput"])
     table = pd.read_csv(files.csv, keep_default_na=False, na_values=[""])
     reading = [cell for cell in cells if cell.workload.does == "read"]
     assert len(table) == len(reading)
@@ -188,7 +188,7 @@ def test_an_axis_over_more_than_two_decades_is_logarithmic(tmp_path: Path):
 
 def test_a_campaign_without_hand_overs_has_no_figure_of_them(tmp_path: Path):
     cells = [c for c in cells_from(tmp_path / "c", reps=6) if c.workload.does == "read"]
-    names = [drawing.name for drawing, _ in figures.draw_all(cells, tmp_path / "out")]
+    names = [drawn.name for drawn in figures.draw_all(cells, tmp_path / "out")]
     assert names == ["throughput", "first-access"]
 
 
@@ -222,5 +222,5 @@ def test_a_bounded_read_is_not_called_a_whole_one(accesses, label):
 
 
 def test_the_svg_fetches_nothing(tmp_path: Path):
-    [(_, files)] = figures.draw_all(cells_from(tmp_path / "c", reps=6), tmp_path, ["settle"])
+    [files] = figures.draw_all(cells_from(tmp_path / "c", reps=6), tmp_path, ["settle"])
     assert not re.search(r'(?:href|src)="(?!#)', files.svg.read_text())
