@@ -1,5 +1,6 @@
 #include "approaches/registry.h"
 
+#include "approaches/peer.h"
 #include "approaches/registered_folders.inc"  // generated: DECLARE one function per folder
 
 namespace memsync {
@@ -16,7 +17,7 @@ std::span<const SyncStrategy* const> all_strategies() {
 const SyncStrategy* find_strategy(std::string_view name) {
   for (const SyncStrategy* strategy : all_strategies())
     if (strategy->info().name == name) return strategy;
-  return nullptr;
+  return is_peer(name) ? &peer_strategy() : nullptr;
 }
 
 std::string_view access_name(Access access) noexcept {

@@ -11,7 +11,7 @@ namespace memsync {
 
 // In the list's order; they live as long as the program.
 std::span<const SyncStrategy* const> all_strategies();
-// nullptr when there is none of that name.
+// nullptr when there is none of that name. "peer:NAME" is peer_strategy(), whatever the name.
 const SyncStrategy* find_strategy(std::string_view name);
 
 // Each folder of approaches/ defines one such function, named after it, in <folder>/register.cc:

@@ -14,7 +14,6 @@
 #include "harness/environment.h"
 #include "harness/exit_codes.h"
 #include "lib/os/access_faults.h"
-#include "lib/os/awake_cpus.h"
 #include "lib/os/error.h"
 #include "lib/os/process.h"
 
@@ -94,7 +93,6 @@ void serve_connection(FileDescriptor connection, const std::string& token) {
 int run_agent(ControlChannel channel, int shared_memory) {
   install_fault_guard();
   ::prctl(PR_SET_NAME, "memsync-agent");  // it was started as /proc/self/exe
-  const AwakeCpus awake;
   AgentSession session(shared_memory);
   while (true) {
     auto request = channel.receive(after(kIdleLimit));

@@ -82,6 +82,7 @@ nlohmann::json AgentSession::answer(const nlohmann::json& request) {
 }
 
 nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
+  if (!request.value("may_sleep", false)) awake_.emplace();
   is_source_ = request.at("role") == "source";
   seed_ = request.at("seed");
   workload_ = workload_from_json(request.at("workload"));
@@ -121,6 +122,8 @@ nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
 }
 
 std::unique_ptr<Backend> AgentSession::make_store() {
+  if (is_source_ && workload_.is_computed)
+    return std::make_unique<ReadOnlyStore>(open_content(workload_, seed_));
   std::unique_ptr<Backend> store;
   if (strategy_->info().can.shares_memory) {
     if (shared_memory_ < 0)
@@ -253,9 +256,14 @@ nlohmann::json AgentSession::hand_over() {
 }
 
 nlohmann::json AgentSession::dirty_and_sync(const nlohmann::json& request) {
-  apply_changes(dirty_round(geometry_, workload_.dirty_ratio.value(), seed_, request.at("round")),
-                memory());
-  return sync();
+  const auto changes =
+      dirty_round(geometry_, workload_.dirty_ratio.value(), seed_, request.at("round"));
+  const Deadline before = Clock::now();
+  apply_changes(changes, memory());
+  const double write_s = since(before);
+  nlohmann::json synced = sync();
+  synced["write_s"] = write_s;
+  return synced;
 }
 
 nlohmann::json AgentSession::sync() {

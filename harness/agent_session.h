@@ -10,23 +10,25 @@
 #include "harness/application.h"
 #include "harness/process_meter.h"
 #include "harness/suite.h"
+#include "lib/os/awake_cpus.h"
 #include "lib/os/file_descriptor.h"
 #include "lib/os/mapping.h"
 
 namespace memsync {
 
 // Answers the conductor's commands, each a JSON object with a member "do":
-//   hello                          who this host is
-//   prepare {role, approach, ...}  makes the store (source: filled with the content) and the
-//   network open                           opens the side; answers open_s and, by the clock, when
-//   it began read                           reads as the workload says           (destination)
-//   write_start, write_stop        starts, stops the application        (source)
-//   hand_over                      finalize() and settle() while the application goes on
-//   (destination) dirty_and_sync {round}         changes chunks, then sync()          (source) sync
-//   sync() alone                         (source) digest                         of the region as
-//   the application sees it echo                           listens (first call), then echoes one
-//   stream (real machines) ping {host, probes}            round trips over the network (real
-//   machines) finish                         statistics and what the process spent
+//   hello                   who this host is
+//   prepare {role, ...}     makes the store (source: filled with the content) and the network
+//   open                    opens the side; answers open_s
+//   read                    reads as the workload says (destination)
+//   write_start, write_stop starts, stops the application (source)
+//   hand_over               finalize() and settle() while the application goes on (destination)
+//   dirty_and_sync {round}  changes chunks, then sync() (source)
+//   sync                    sync() alone (source)
+//   digest                  of the region as the application sees it
+//   echo                    listens (first call), then echoes one stream (real machines)
+//   ping {host, probes}     round trips over the network (real machines)
+//   finish                  statistics and what the process spent
 // Threads: one.
 class AgentSession {
  public:
@@ -58,6 +60,7 @@ class AgentSession {
   std::span<std::byte> memory() const;
 
   const int shared_memory_;
+  std::optional<AwakeCpus> awake_;  // from prepare() on
   bool is_source_ = false;
   uint64_t seed_ = 0;
   uint64_t draw_ = 0;

@@ -1,6 +1,8 @@
 // Two agents' sessions in one process, over an approach that needs no network.
 #include "harness/agent_session.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <gtest/gtest.h>
 #include <map>
 #include <string>
@@ -30,7 +32,7 @@ Workload workload_of(WorkloadKind does) {
 // A source and a destination of `floor`, both open.
 class Hosts {
  public:
-  Hosts(WorkloadKind does, const Given& options) {
+  Hosts(WorkloadKind does, const Given& options, const Json& more = Json::object()) {
     Json request = {{"do", "prepare"},
                     {"role", "source"},
                     {"approach", "floor"},
@@ -40,6 +42,7 @@ class Hosts {
                     {"region_id", std::string(32, '0')},
                     {"limit_s", 60.0},
                     {"addresses", {{"source", "127.0.0.1"}, {"destination0", "127.0.0.1"}}}};
+    request.update(more);
     source.answer(request);
     request["role"] = "destination";
     destination.answer(request);
@@ -60,6 +63,25 @@ TEST(PlantedDelay, IsPartOfOpeningTheDestinationOfARead) {
   Hosts hosts(WorkloadKind::read, {{"planted_delay", kDelayText}});
   EXPECT_GE(hosts.destination_opened.at("open_s").get<double>(), kDelay);
   EXPECT_GE(hosts.destination.answer({{"do", "read"}}).at("first_access_s").get<double>(), kDelay);
+}
+
+// Descriptors of this process that keep CPUs from sleeping.
+ptrdiff_t requests_to_stay_awake() {
+  const std::filesystem::directory_iterator open("/proc/self/fd");
+  return std::ranges::count_if(open, [](const auto& descriptor) {
+    std::error_code gone;
+    return std::filesystem::read_symlink(descriptor, gone) == "/dev/cpu_dma_latency";
+  });
+}
+
+TEST(AgentSession, KeepsCpusFromSleepingUnlessTheyMay) {
+  if (const AwakeCpus awake; !awake.problem().empty()) GTEST_SKIP() << awake.problem();
+  {
+    const Hosts hosts(WorkloadKind::read, {}, {{"may_sleep", true}});
+    EXPECT_EQ(requests_to_stay_awake(), 0);
+  }
+  const Hosts hosts(WorkloadKind::read, {});
+  EXPECT_EQ(requests_to_stay_awake(), 2);
 }
 
 TEST(AgentSession, TellsWhatHadMovedByTheLastAccess) {

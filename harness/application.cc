@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <latch>
 #include <limits>
 #include <sys/prctl.h>
 
@@ -35,6 +36,7 @@ AccessPattern writes_of(const Workload& workload, uint64_t seed) {
 struct ReadLoop {
   std::span<const std::byte> memory;
   const AccessPattern& pattern;
+  uint64_t first;
   uint64_t count;
   Deadline end;
   RunningDigest& digest;
@@ -43,7 +45,7 @@ struct ReadLoop {
   void operator()() {
     Deadline before = Clock::now();
     for (uint64_t i = 0; i < count; ++i) {
-      const ByteRange range = pattern.at(i);
+      const ByteRange range = pattern.at(first + i);
       digest.update(memory.subspan(range.offset, range.length));
       const Deadline now = Clock::now();
       outcome.latencies_ns.push_back(saturated(now - before));
@@ -57,36 +59,100 @@ struct ReadLoop {
   }
 };
 
+// The accesses of one thread of several.
+struct Part {
+  uint64_t first, count;
+};
+
+Part part_of(uint64_t accesses, uint64_t threads, uint64_t index) {
+  const uint64_t each = accesses / threads, longer = accesses % threads;
+  return {each * index + std::min(index, longer), each + (index < longer ? 1 : 0)};
+}
+
+Digest digest_of_parts(std::span<const Digest> parts) {
+  if (parts.size() == 1) return parts[0];
+  std::string text;
+  for (const Digest& part : parts) text += to_hex(part);
+  return digest_of(std::as_bytes(std::span(text)));
+}
+
+ReadOutcome read_part(std::span<const std::byte> memory, const AccessPattern& pattern, Part part,
+                      Deadline end, std::latch& start) {
+  ReadOutcome outcome;
+  RunningDigest digest;
+  outcome.latencies_ns.reserve(std::min<uint64_t>(part.count, 4U << 20));
+  start.arrive_and_wait();
+  ReadLoop loop{memory, pattern, part.first, part.count, end, digest, outcome};
+  outcome.fault = guarded(loop);
+  outcome.digest = digest.value();
+  return outcome;
+}
+
+template <typename Choose>
+void merge_moment(std::optional<Deadline>& whole, const std::optional<Deadline>& part,
+                  Choose choose) {
+  if (part) whole = whole ? choose(*whole, *part) : *part;
+}
+
+// What the threads found together.
+ReadOutcome merged(std::vector<ReadOutcome> parts) {
+  ReadOutcome whole = std::move(parts[0]);
+  std::vector<Digest> digests{whole.digest};
+  for (const ReadOutcome& part : std::span(parts).subspan(1)) {
+    digests.push_back(part.digest);
+    whole.accesses += part.accesses;
+    whole.checked_bytes += part.checked_bytes;
+    merge_moment(whole.first_access, part.first_access,
+                 [](Deadline a, Deadline b) { return std::min(a, b); });
+    merge_moment(whole.last_access, part.last_access,
+                 [](Deadline a, Deadline b) { return std::max(a, b); });
+    whole.latencies_ns.insert(whole.latencies_ns.end(), part.latencies_ns.begin(),
+                              part.latencies_ns.end());
+    if (!whole.fault) whole.fault = part.fault;
+  }
+  whole.digest = digest_of_parts(digests);
+  return whole;
+}
+
 }  // namespace
 
 ReadOutcome read_region(std::span<const std::byte> memory, const Workload& workload, uint64_t seed,
                         uint64_t draw) {
   const AccessPattern pattern(workload.access, workload.region_bytes, workload.touch_bytes, seed,
                               draw);
-  ReadOutcome outcome;
-  RunningDigest digest;
   const uint64_t count = workload.access_count().value_or(std::numeric_limits<uint64_t>::max());
   const Deadline end = workload.for_duration ? after(*workload.for_duration) : Deadline::max();
-  outcome.latencies_ns.reserve(std::min<uint64_t>(count, 4U << 20));
-  ReadLoop loop{memory, pattern, count, end, digest, outcome};
-  outcome.fault = guarded(loop);
-  outcome.digest = digest.value();
-  return outcome;
+  std::vector<ReadOutcome> parts(workload.threads);
+  std::latch start(static_cast<std::ptrdiff_t>(workload.threads));
+  const auto read = [&](uint64_t index) {
+    parts[index] = read_part(memory, pattern, part_of(count, workload.threads, index), end, start);
+  };
+  {
+    std::vector<std::jthread> others;
+    for (uint64_t index = 1; index < workload.threads; ++index) others.emplace_back(read, index);
+    read(0);
+  }
+  return merged(std::move(parts));
 }
 
 Digest expected_read_digest(Reader& reference, const Workload& workload, uint64_t seed,
                             uint64_t accesses, uint64_t draw) {
   const AccessPattern pattern(workload.access, workload.region_bytes, workload.touch_bytes, seed,
                               draw);
-  RunningDigest digest;
+  std::vector<Digest> digests;
   std::vector<std::byte> piece;
-  for (uint64_t i = 0; i < accesses; ++i) {
-    const ByteRange range = pattern.at(i);
-    piece.resize(range.length);
-    reference.read_at(piece, range.offset);
-    digest.update(piece);
+  for (uint64_t index = 0; index < workload.threads; ++index) {
+    const Part part = part_of(accesses, workload.threads, index);
+    RunningDigest digest;
+    for (uint64_t i = part.first; i < part.first + part.count; ++i) {
+      const ByteRange range = pattern.at(i);
+      piece.resize(range.length);
+      reference.read_at(piece, range.offset);
+      digest.update(piece);
+    }
+    digests.push_back(digest.value());
   }
-  return digest.value();
+  return digest_of_parts(digests);
 }
 
 WriterScript::WriterScript(const Workload& workload, uint64_t seed)

@@ -16,9 +16,9 @@
 #include <vector>
 
 #include "harness/access_pattern.h"
-#include "lib/os/access_faults.h"
 #include "harness/suite.h"
 #include "lib/backend/backend.h"
+#include "lib/os/access_faults.h"
 #include "lib/os/clock.h"
 #include "lib/os/mutex.h"
 #include "lib/region/digest.h"
@@ -32,12 +32,14 @@ struct ReadOutcome {
   std::optional<Deadline> first_access;  // end of it
   std::optional<Deadline> last_access;
   std::vector<uint32_t> latencies_ns;  // one per access, saturated
-  Digest digest;                       // of all bytes in the order of the accesses
-  AccessFault fault;                   // set when an access ended in a signal
+  // Of all bytes in the order of the accesses; of several threads: of their digests as hex.
+  Digest digest;
+  AccessFault fault;  // set when an access ended in a signal
 };
 
 // Reads `memory` as the workload says: its number of accesses, or until its duration has passed.
-// Every byte goes into the digest, so none can be left out. `draw` as of AccessPattern.
+// Every byte goes into the digest, so none can be left out. Each of its threads has its own part of
+// the accesses; they start together. `draw` as of AccessPattern.
 ReadOutcome read_region(std::span<const std::byte> memory, const Workload& workload, uint64_t seed,
                         uint64_t draw = 0);
 // The digest that read_region() must give after `accesses` accesses of bytes from `reference`.

@@ -42,6 +42,40 @@ std::vector<std::byte> bytes_of(Reader& reader) {
   return bytes;
 }
 
+TEST(Reading, GivesEachThreadItsOwnPart) {
+  for (const uint64_t threads : {2ULL, 3ULL, 8ULL, 40ULL})
+    for (const auto order : {AccessOrder::sequential, AccessOrder::random}) {
+      Workload workload = reading(100'003, order, std::nullopt);
+      workload.threads = threads;
+      PatternReader content(ContentKind::random, 3, workload.region_bytes);
+      auto memory = bytes_of(content);
+      const ReadOutcome outcome = read_region(memory, workload, 3);
+      EXPECT_EQ(outcome.accesses, 25u) << threads;
+      EXPECT_EQ(outcome.latencies_ns.size(), 25u);
+      EXPECT_EQ(outcome.digest, expected_read_digest(content, workload, 3, 25));
+      if (order == AccessOrder::sequential) {
+        EXPECT_EQ(outcome.checked_bytes, 100'003u);
+      }
+      ASSERT_TRUE(outcome.first_access && outcome.last_access);
+      EXPECT_LE(*outcome.first_access, *outcome.last_access);
+      const AccessPattern pattern(workload.access, workload.region_bytes, workload.touch_bytes, 3);
+      memory[pattern.at(24).offset] ^= std::byte{1};  // of the last thread that reads anything
+      EXPECT_NE(read_region(memory, workload, 3).digest, outcome.digest);
+    }
+}
+
+TEST(Reading, NamesTheFaultOfAnyThread) {
+  install_fault_guard();
+  Mapping memory = Mapping::anonymous(64 * 4096, Population::at_once);
+  Workload workload = reading(64 * 4096, AccessOrder::sequential, std::nullopt);
+  workload.threads = 4;
+  ASSERT_EQ(::mprotect(memory.bytes().data() + 40 * 4096, 4096, PROT_NONE), 0);
+  const ReadOutcome outcome = read_region(memory.bytes(), workload, 1);
+  EXPECT_EQ(outcome.fault.signal, SIGSEGV);
+  EXPECT_EQ(outcome.fault.address, reinterpret_cast<uintptr_t>(memory.bytes().data()) + 40 * 4096);
+  EXPECT_EQ(outcome.accesses, 48u + 8u);  // the other three go on to their ends
+}
+
 TEST(Reading, FindsTheExpectedDigestForEveryOrderAndSize) {
   for (const uint64_t region : {1ULL, 4095ULL, 4097ULL, 100'003ULL})
     for (const auto order : {AccessOrder::sequential, AccessOrder::random}) {

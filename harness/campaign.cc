@@ -6,6 +6,7 @@
 #include <map>
 #include <thread>
 
+#include "approaches/peer.h"
 #include "approaches/registry.h"
 #include "harness/campaign_files.h"
 #include "harness/controls.h"
@@ -14,10 +15,13 @@
 #include "harness/exit_codes.h"
 #include "harness/machine.h"
 #include "harness/machine_lock.h"
+#include "harness/peer_programs.h"
 #include "harness/progress.h"
 #include "harness/quiet_gate.h"
 #include "harness/registry_json.h"
+#include "harness/repetition_parts.h"
 #include "harness/results_directory.h"
+#include "harness/results_verbs.h"
 #include "lib/region/quantity.h"
 #include "netem/calibration.h"
 
@@ -118,6 +122,7 @@ void Campaign::begin() {
   suite_origin_ = fs::absolute(suite_.path).string();
   if (!options_.content.empty()) options_.content = fs::absolute(options_.content).string();
   adjust_suite();
+  refuse_unused_peers(suite_, options_.peers);
   make_plan_and_order();
   host_ = host_json();
   git_ = git_state(source_folder());
@@ -141,6 +146,7 @@ void Campaign::begin() {
                    {"content", options_.content},
                    {"filter", options_.filter},
                    {"controls", options_.controls},
+                   {"peers", options_.peers},
                    {"link_engine", engine_name(plan_.engine)},
                    {"git_sha", git_.sha},
                    {"git_dirty", git_.dirty},
@@ -167,6 +173,7 @@ void Campaign::resume() {
   options_.content = manifest.at("content");
   options_.filter = manifest.at("filter");
   options_.controls = manifest.at("controls");
+  options_.peers = manifest.value("peers", std::map<std::string, std::string>{});
   options_.reps = manifest.at("reps").get<unsigned>();
   options_.seed = manifest.at("seed").get<uint64_t>();
   if (manifest.contains("time_budget_s"))
@@ -207,11 +214,14 @@ void Campaign::adjust_suite() {
 
 void Campaign::make_plan_and_order() {
   Machine machine = this_machine();
+  machine.peers = options_.peers;
   if (options_.remote)
     machine.unmet = [here = machine.unmet](const SyncStrategy& strategy, const Options& options) {
       auto unmet = here(strategy, options);
       if (strategy.info().can.shares_memory)
         unmet.push_back("two machines share no memory; leave the agents out to run it here");
+      if (&strategy == &peer_strategy())
+        unmet.push_back("a peer runs on this machine alone; leave the agents out");
       return unmet;
     };
   plan_ = options_.controls ? make_plan_with_controls(suite_, machine, options_.filter)
@@ -266,16 +276,12 @@ const Calibration* Campaign::calibration_of(size_t link, unsigned block) {
       (known->second.block == block || !plan_.calibrates_each_block))
     return &known->second.calibration;
   progress_->begin("calibrating link " + suite_.links[link].name);
-  LinkSetup setup;
-  setup.engine = plan_.engine;
-  setup.shape = suite_.links[link].shape;
-  setup.cpu = suite_.placement.link;
   // A busy moment of the machine is no property of the link: three tries the first time, and one
   // before each repetition as long as none has succeeded.
   Calibration calibration;
   for (int attempt = tried && !known->second.calibration.ok() ? 2 : 0; attempt < 3; ++attempt) {
     interrupt_->check();
-    const auto made = make_link(setup);
+    const auto made = make_link(link_setup(suite_, link, plan_.engine));
     calibration = calibrate(*made);
     calibration_log_.push_back(calibration_json(calibration, suite_.links[link]));
     if (calibration.ok()) break;
@@ -331,7 +337,8 @@ void Campaign::measure(const Run& run, Row& row) {
                               was_quiet,
                               directory_->file("kept/" + cell.cell_id),
                               draw_of(suite_, suite_.workloads[cell.workload], run),
-                              options_.remote ? &*options_.remote : nullptr};
+                              options_.remote ? &*options_.remote : nullptr,
+                              options_.peers};
   run_repetition(setup, *expectations_, *interrupt_, row);
 }
 
@@ -421,6 +428,10 @@ int Campaign::finish(bool interrupted) {
         "interrupted; every finished repetition is kept. Go on with: {} run --resume {}{}\n",
         options_.command_line.empty() ? "memsync" : options_.command_line[0], directory_->path(),
         options_.remote ? " and the same --source-agent, --destination-agent, --agent-token" : "");
+  // Rounds in turns with another build are judged together, when all have run.
+  if (!interrupted && !options_.rounds && !suite_.demands.empty())
+    tell_demands(directory_->path(),
+                 options_.json ? TableTo::standard_error : TableTo::standard_output);
   if (options_.json)
     fmt::print("{}\n", Json{{"counts", counts}, {"complete", manifest["complete"]}}.dump());
   fmt::print("{}\n", directory_->path());

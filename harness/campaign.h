@@ -1,6 +1,7 @@
 // A campaign: every planned repetition of a suite, in seeded order, each a row on disk.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,9 +22,10 @@ struct RunOptions {
   std::optional<Nanoseconds> time_budget;  // no new round begins that would not end within it
   std::optional<unsigned> rounds;  // stop after so many more; --resume goes on with the next
   std::optional<RemoteAgents> remote;
-  bool concurrent = false;                // don't wait for another campaign of this machine
-  bool json = false;                      // also print the counts as a line of JSON
-  std::vector<std::string> command_line;  // as typed, for the manifest
+  std::map<std::string, std::string> peers{};  // programs of `peer:NAME`, by NAME
+  bool concurrent = false;                     // don't wait for another campaign of this machine
+  bool json = false;                           // also print the counts as a line of JSON
+  std::vector<std::string> command_line;       // as typed, for the manifest
 };
 
 // Runs it to its end and prints the results directory as the last line on stdout. Returns the exit

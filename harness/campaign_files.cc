@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "harness/environment.h"
+#include "harness/sha256.h"
 #include "lib/os/clock.h"
 #include "lib/region/digest.h"
 
@@ -48,6 +49,8 @@ std::string config_digest(const Suite& suite, const RunOptions& options) {
       fmt::format("content={};reps={};filter={};seed={};remote={}", options.content, suite.reps,
                   options.filter, suite.seed, options.remote.has_value());
   if (options.controls) changes += ";controls=true";
+  for (const auto& [name, executable] : options.peers)
+    changes += ";peer:" + name + "=" + executable;
   return sha256_hex(suite.text + "\n" + changes);
 }
 
@@ -60,7 +63,8 @@ std::string question_digest(const Suite& suite, const RunOptions& options, const
     text += fmt::format("\n{} {} {} {}", run.block, plan.cells[run.cell].cell_id, run.rep,
                         run.is_warmup);
   for (size_t workload = 0; workload < suite.workloads.size(); ++workload)
-    text += "\n" + to_hex(expectations.content(workload));
+    if (!suite.workloads[workload].is_computed)
+      text += "\n" + to_hex(expectations.content(workload));
   return sha256_hex(text);
 }
 

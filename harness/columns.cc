@@ -31,7 +31,8 @@ constexpr Column kColumns[] = {
     {"attachment", "string", "", "", "how the bytes appear in the application's memory"},
     {"transport", "string", "", "", "what carries the requests; empty: nothing crosses the link"},
     {"backend", "string", "", "",
-     "where the bytes come from: memory (the source's); of the destination's own process "
+     "where the bytes come from: memory (the source's) or computed (by the source); of the "
+     "destination's own process "
      "local-memory, local-file, local-pattern (computed when read)"},
     {"workload", "string", "", "", "name of the workload"},
     {"access_pattern", "string", "", "", "order of the accesses"},
@@ -40,9 +41,13 @@ constexpr Column kColumns[] = {
     {"content", "string", "", "", "what the region holds at the start"},
     {"content_hash", "string", "", "", "XXH3-128 of the region at the start"},
     {"cold", "boolean", "", "", "1: fresh processes, nothing of the region at the destination"},
-    {"placement", "string", "", "", "CPUs of source, destination and link; `any` where not pinned"},
+    {"placement", "string", "", "",
+     "CPUs of source, destination and link, `any` where not pinned; idle=sleep where CPUs without "
+     "work may sleep"},
     {"receivers", "integer", "", "", "destinations"},
     {"dirty_ratio", "number", "ratio", "", "share of chunks changed per round (update)"},
+    {"changed_at", "string", "", "",
+     "whose application changes the region, source or destination (update)"},
     {"write_rate_Bps", "number", "B/s", "",
      "what the writer is asked to write (hand-over, update)"},
     {"options", "string", "", "", "the approach's options as given, k=v;k=v"},
@@ -74,6 +79,9 @@ constexpr Column kColumns[] = {
     {"accesses", "integer", "", "",
      "accesses done (read), operations at the destination (hand-over), rounds (update)"},
     {"checked_B", "integer", "B", "", "bytes compared with an independent reference"},
+    {"write_s", "number", "s", "lower",
+     "the changes between the sync() calls: what noticing a write costs is in it (update without "
+     "a writer)"},
     {"throughput_Bps", "number", "B/s", "higher",
      "checked bytes by time from open to the last access (read)"},
     {"latency_p50_s", "number", "s", "lower",
@@ -159,6 +167,10 @@ constexpr Column kColumns[] = {
 
 std::span<const Column> columns() {
   return kColumns;
+}
+
+bool is_number(const Column& column) noexcept {
+  return column.type == "number" || column.type == "integer";
 }
 
 nlohmann::json schema_json() {

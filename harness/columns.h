@@ -21,6 +21,7 @@ struct Column {
 
 inline constexpr int kSchemaVersion = 1;
 std::span<const Column> columns();
+bool is_number(const Column& column) noexcept;
 nlohmann::json schema_json();  // {"schema_version": 1, "columns": [...]}
 
 // One row: a value or nothing per column; nothing is an empty cell. Names are checked (assert).

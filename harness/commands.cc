@@ -14,8 +14,8 @@
 #include "harness/environment.h"
 #include "harness/exit_codes.h"
 #include "harness/machine.h"
+#include "harness/peer_programs.h"
 #include "harness/registry_json.h"
-#include "lib/os/error.h"
 #include "lib/region/quantity.h"
 #include "netem/calibration.h"
 
@@ -139,11 +139,13 @@ int list_command(bool json, const std::string& filter) {
 
 int plan_command(const RunOptions& options, bool json) {
   Suite suite = load_suite(options.suite, suite_folders());
+  refuse_unused_peers(suite, options.peers);
   if (!options.content.empty()) use_content_file(suite, options.content);
   if (options.reps) suite.reps = *options.reps;
-  const Plan plan = options.controls
-                        ? make_plan_with_controls(suite, this_machine(), options.filter)
-                        : make_plan(suite, this_machine(), options.filter);
+  Machine machine = this_machine();
+  machine.peers = options.peers;
+  const Plan plan = options.controls ? make_plan_with_controls(suite, machine, options.filter)
+                                     : make_plan(suite, machine, options.filter);
   if (json) {
     fmt::print("{}\n", to_json(plan, suite));
     return exit_code::kOk;
@@ -220,28 +222,6 @@ int clean_command(bool dry_run, bool json) {
   if (json) return print_json({{"leftovers", list}, {"removed", !dry_run}}, exit_code::kOk);
   if (list.empty()) fmt::print("nothing of ours is left over\n");
   return exit_code::kOk;
-}
-
-int results_command(const std::string& verb, const std::vector<std::string>& arguments) {
-  const std::string python = source_folder() + "/.venv/bin/python";
-  const std::string scripts = source_folder() + "/scripts";
-  if (!fs::exists(python)) {
-    fmt::print(stderr,
-               "memsync {}: there is no Python environment at {}; make it with scripts/setup run\n",
-               verb, python);
-    return exit_code::kUnsupported;
-  }
-  std::vector<std::string> words = {python, "-m", "memsync_results", verb};
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  std::vector<char*> argv;
-  argv.reserve(words.size() + 1);
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  const char* known = std::getenv("PYTHONPATH");
-  ::setenv("PYTHONPATH", (scripts + (known != nullptr ? ":" + std::string(known) : "")).c_str(), 1);
-  ::setenv("MEMSYNC_PROGRAM", program_path().c_str(), 1);  // for verbs that run campaigns
-  ::execv(python.c_str(), argv.data());
-  throw_errno("starting " + python);
 }
 
 void enter_user_namespace() {

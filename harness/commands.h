@@ -13,8 +13,6 @@ int list_command(bool json, const std::string& filter);
 int plan_command(const RunOptions& options, bool json);
 int calibrate_command(const std::string& profile, const std::string& engine, bool json);
 int clean_command(bool dry_run, bool json);
-// Hands over to the Python package beside the program; does not return when it succeeds.
-int results_command(const std::string& verb, const std::vector<std::string>& arguments);
 // In place of root: maps this user to root in a user namespace of its own, where network namespaces
 // and veth are allowed. Silently does nothing where even that is refused.
 void enter_user_namespace();

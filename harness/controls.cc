@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "approaches/peer.h"
+
 namespace memsync {
 
 namespace {
@@ -60,7 +62,8 @@ const Cell* cheapest_cell(const Suite& suite, const Plan& plan, const StrategyDi
     if (relations[cell.approach].role != SeriesRole::none) continue;
     const ApproachSpec& approach = suite.approaches[cell.approach];
     const SyncStrategy& strategy = *known.find(approach.use);
-    if (!uses_link(strategy, Options(strategy.info().options, approach.with))) continue;
+    const Options options(strategy.info().options, approach.with);
+    if (!uses_link(strategy, options) || is_peer(approach.use)) continue;
     if (best == nullptr || costs(cell) < costs(*best)) best = &cell;
   }
   return best;

@@ -12,9 +12,16 @@ std::string cpu_name(const std::optional<unsigned>& cpu) {
   return cpu ? std::to_string(*cpu) : "any";
 }
 
-// The source keeps the bytes in memory; `local-` are readers in the destination's process.
+std::string placement_text(const Placement& placement, IdleCpus idle) {
+  return fmt::format("source={};destination={};link={}{}", cpu_name(placement.source),
+                     cpu_name(placement.destination), cpu_name(placement.link),
+                     idle == IdleCpus::sleep ? ";idle=sleep" : "");
+}
+
+// The source keeps the bytes in memory, or computes them; `local-` are readers in the destination's
+// process.
 std::string backend_name(const Options& options, const Workload& workload) {
-  if (options.backend() == "peer") return "memory";
+  if (options.backend() == "peer") return workload.is_computed ? "computed" : "memory";
   if (options.backend() == "pattern") return "local-pattern";
   return workload.content.kind == ContentSpec::Kind::file ? "local-file" : "local-memory";
 }
@@ -46,11 +53,11 @@ Row dimensions_of(const Suite& suite, const Cell& cell, const CampaignFacts& fac
   row.set("chunk_B", workload.chunk_bytes);
   row.set("content", workload.content.text);
   row.set("cold", true);
-  row.set("placement",
-          fmt::format("source={};destination={};link={}", cpu_name(suite.placement.source),
-                      cpu_name(suite.placement.destination), cpu_name(suite.placement.link)));
+  row.set("placement", placement_text(suite.placement_of(approach), link.idle));
   row.set("receivers", workload.receivers);
   row.set("dirty_ratio", workload.dirty_ratio);
+  if (workload.does == WorkloadKind::update)
+    row.set("changed_at", workload.changes_at_destination ? "destination" : "source");
   if (workload.writer) row.set("write_rate_Bps", workload.writer->bytes_per_second);
   row.set("options", options.canonical());
   row.set("link", link.name);

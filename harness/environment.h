@@ -24,7 +24,6 @@ GitState git_state(const std::string& folder);
 // clock source, frequency governor, what is mounted on the results' folder.
 nlohmann::json audit_host(const std::string& results_folder);
 
-std::string sha256_hex(const std::string& text);
 uint64_t memory_available_bytes();
 // Bytes per second of memcpy between two touched 32 MiB buffers, the best of five.
 double measure_copy_rate();

@@ -1,6 +1,7 @@
 #include "harness/expectations.h"
 
 #include "harness/dirty_rounds.h"
+#include "harness/sha256.h"
 #include "harness/workload_wire.h"
 
 namespace memsync {
@@ -20,14 +21,49 @@ Digest Expectations::content(size_t workload) {
 Digest Expectations::read(size_t workload, uint64_t accesses, uint64_t draw) {
   const auto known = reads_.find({workload, accesses, draw});
   if (known != reads_.end()) return known->second;
-  if (region_of_ != workload) {
-    // In memory, since a read for a time may make many passes over it.
-    region_ = std::make_unique<MemoryBackend>(suite_.workloads[workload].region_bytes);
-    open_content(suite_.workloads[workload], suite_.seed)->read_at(region_->mapping(), 0);
-    region_of_ = workload;
-  }
   return reads_[{workload, accesses, draw}] = expected_read_digest(
-             *region_, suite_.workloads[workload], suite_.seed, accesses, draw);
+             reference(workload), suite_.workloads[workload], suite_.seed, accesses, draw);
+}
+
+Reader& Expectations::reference(size_t workload) {
+  if (region_of_ == workload) return *region_;
+  const Workload& work = suite_.workloads[workload];
+  region_ = open_content(work, suite_.seed);
+  if (!work.is_computed) {
+    // In memory, since a read for a time may make many passes over it.
+    auto memory = std::make_unique<MemoryBackend>(work.region_bytes);
+    region_->read_at(memory->mapping(), 0);
+    region_ = std::move(memory);
+  }
+  region_of_ = workload;
+  return *region_;
+}
+
+AccessPattern Expectations::pattern_of(size_t workload, uint64_t draw) const {
+  const Workload& work = suite_.workloads[workload];
+  return {work.access, work.region_bytes, work.touch_bytes, suite_.seed, draw};
+}
+
+std::string Expectations::read_sha256(size_t workload, uint64_t accesses, uint64_t draw) {
+  const auto known = sha256s_.find({workload, accesses, draw});
+  if (known != sha256s_.end()) return known->second;
+  const AccessPattern pattern = pattern_of(workload, draw);
+  RunningSha256 digest;
+  std::vector<std::byte> piece;
+  for (uint64_t i = 0; i < accesses; ++i) {
+    const ByteRange range = pattern.at(i);
+    piece.resize(range.length);
+    reference(workload).read_at(piece, range.offset);
+    digest.update(piece);
+  }
+  return sha256s_[{workload, accesses, draw}] = digest.hex();
+}
+
+uint64_t Expectations::read_bytes(size_t workload, uint64_t accesses, uint64_t draw) const {
+  const AccessPattern pattern = pattern_of(workload, draw);
+  uint64_t bytes = 0;
+  for (uint64_t i = 0; i < accesses; ++i) bytes += pattern.at(i).length;
+  return bytes;
 }
 
 Digest Expectations::after_round(size_t workload, uint64_t round) {

@@ -9,6 +9,8 @@
 #include "harness/commands.h"
 #include "harness/environment.h"
 #include "harness/exit_codes.h"
+#include "harness/peer_programs.h"
+#include "harness/results_verbs.h"
 #include "harness/use_commands.h"
 #include "lib/region/quantity.h"
 
@@ -35,6 +37,7 @@ constexpr const char* kFooter =
 
 // The verbs that only read results: Python, one package.
 constexpr const char* kResultVerbs[][2] = {
+    {"demands", "say whether what a suite demands holds, and write demands.csv"},
     {"plot", "draw the figures of a results directory"},
     {"report", "write report.html of a results directory"},
     {"compare", "say what changed from one campaign to another"},
@@ -55,6 +58,7 @@ struct CommandLine {
   int shared_memory_fd = -1;
   unsigned reps = 0, rounds = 0;
   std::string seed;
+  std::vector<std::string> peers;
 };
 
 void declare_run(CLI::App& app, CommandLine& line) {
@@ -81,6 +85,8 @@ void declare_run(CLI::App& app, CommandLine& line) {
   run->add_option("--destination-agent", line.remote_destination,
                   "the same on the destination machine");
   run->add_option("--agent-token", line.token, "what the agents printed");
+  run->add_option("--peer", line.peers,
+                  "NAME=EXECUTABLE: the program of the series that use peer:NAME; may be repeated");
   run->add_flag("--concurrent", line.run.concurrent,
                 "don't wait for another campaign on this machine");
   run->add_flag("--json", line.run.json,
@@ -103,6 +109,7 @@ void declare_others(CLI::App& app, CommandLine& line) {
   plan->add_option("--content", line.run.content, "make this file every region");
   plan->add_option("--reps", line.reps, "repetitions per cell")->check(CLI::Range(1U, 1'000'000U));
   plan->add_option("--filter", line.run.filter, "only these cells");
+  plan->add_option("--peer", line.peers, "NAME=EXECUTABLE, as of run");
   plan->add_flag("--controls", line.run.controls, "with the control cells that run adds");
   plan->add_flag("--json", line.json, "as JSON");
   plan->footer("Example: memsync plan quick");
@@ -129,6 +136,7 @@ void declare_others(CLI::App& app, CommandLine& line) {
 int dispatch(const CLI::App& app, CommandLine& line) {
   const std::string verb = app.get_subcommands().at(0)->get_name();
   if (line.reps != 0) line.run.reps = line.reps;
+  line.run.peers = parse_peers(line.peers);
   if (!line.seed.empty()) line.run.seed = parse_count(line.seed);
   if (line.rounds > 0) line.run.rounds = line.rounds;
   if (!line.time_budget.empty()) line.run.time_budget = parse_duration(line.time_budget);
@@ -140,11 +148,11 @@ int dispatch(const CLI::App& app, CommandLine& line) {
     throw SuiteError("name a suite to run, or --resume DIR, not both: memsync run quick");
   const bool changed = line.run.reps || line.run.seed || !line.run.out.empty() ||
                        !line.run.content.empty() || !line.run.filter.empty() || line.run.controls ||
-                       line.run.time_budget;
+                       line.run.time_budget || !line.run.peers.empty();
   if (verb == "run" && !line.run.resume.empty() && changed)
     throw SuiteError(
         "a campaign goes on as it began: --resume takes no --reps, --seed, --out, "
-        "--content, --filter, --controls or --time-budget");
+        "--content, --filter, --controls, --peer or --time-budget");
   if (verb == "agent" && line.control_fd >= 0)
     return run_agent(ControlChannel(FileDescriptor(line.control_fd)), line.shared_memory_fd);
   if (verb == "agent") return listen_as_agent(line.listen, line.token);

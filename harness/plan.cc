@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "approaches/peer.h"
 #include "lib/region/content.h"
 #include "lib/region/quantity.h"
 
@@ -74,20 +75,36 @@ std::string link_problem(const LinkSpec& link, const EngineState* engine, const 
   return problem;
 }
 
-std::string capability_problem(const StrategyInfo& info, const Workload& workload) {
-  const std::string name(info.name);
+// Of an update: who writes must be allowed to, and reach the other side.
+std::string update_problem(const std::string& name, const Capabilities& can,
+                           const Workload& workload) {
+  const bool at_source = !workload.changes_at_destination;
+  const std::string who = at_source ? "source" : "destination";
+  if ((at_source ? can.source_before : can.destination_before) != Access::read_write ||
+      !can.writes_reach_peer)
+    return name + " does not carry the " + who + "'s writes to its peer";
+  if (workload.receivers > can.destinations_max)
+    return name + " serves at most " + std::to_string(can.destinations_max) + " receivers, not " +
+           std::to_string(workload.receivers);
+  return "";
+}
+
+std::string capability_problem(const std::string& name, const Capabilities& can,
+                               const Workload& workload) {
   switch (workload.does) {
     case WorkloadKind::read:
-      return "";
+      return workload.is_computed && can.shares_memory
+                 ? name + " shares the region's memory, which computed content has not"
+                 : "";
     case WorkloadKind::update:
-      if (!info.can.writes_reach_peer)
-        return name + " does not carry the source's writes to its peer";
-      if (workload.receivers > info.can.destinations_max)
-        return name + " serves at most " + std::to_string(info.can.destinations_max) +
-               " receivers, not " + std::to_string(workload.receivers);
-      return "";
+      return update_problem(name, can, workload);
     case WorkloadKind::handover:
-      return info.can.destination_after == Access::none ? name + " has no hand-over" : "";
+      if (can.destination_after == Access::none) return name + " has no hand-over";
+      return can.source_before != Access::read_write
+                 ? name +
+                       " lets only the destination write before the hand-over, and this "
+                       "workload writes at the source: two writers would overwrite each other"
+                 : "";
   }
   return "";
 }
@@ -103,10 +120,23 @@ std::string backend_problem(const Options& options, const Workload& workload) {
   return "";
 }
 
+// What a program that only reads, and measures itself, can't be asked.
+std::string peer_problem(const ApproachSpec& approach, const Workload& workload,
+                         const Machine& machine) {
+  if (!is_peer(approach.use)) return "";
+  const std::string name(peer_name(approach.use));
+  if (workload.for_duration || workload.threads > 1)
+    return "a peer reads a number of accesses, with one thread";
+  if (workload.is_computed) return "a peer needs the region's bytes, which are only computed here";
+  if (!machine.peers.contains(name))
+    return "no program for it was named; name one with --peer " + name + "=EXECUTABLE";
+  return "";
+}
+
 std::string placement_problem(const Placement& placement, unsigned cpu_count) {
   for (const auto& cpu : {placement.source, placement.destination, placement.link})
     if (cpu && *cpu >= cpu_count)
-      return "CPU " + std::to_string(*cpu) + " of `placement` is not there: this machine has " +
+      return "CPU " + std::to_string(*cpu) + " to pin to is not there: this machine has " +
              std::to_string(cpu_count) + "; take a lower number, or any";
   return "";
 }
@@ -119,14 +149,17 @@ std::string joined(const std::vector<std::string>& sentences) {
 
 const Exclusion* find_exclusion(const Suite& suite, const Cell& cell) {
   const ApproachSpec& approach = suite.approaches[cell.approach];
-  for (const Exclusion& exclusion : suite.exclusions) {
-    if (exclusion.approach && *exclusion.approach != approach.as &&
-        *exclusion.approach != approach.use)
-      continue;
-    if (exclusion.workload && *exclusion.workload != suite.workloads[cell.workload].name) continue;
-    if (exclusion.link && *exclusion.link != suite.links[cell.link].name) continue;
-    return &exclusion;
-  }
+  const auto has = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::ranges::find(names, name) != names.end();
+  };
+  const auto matches = [&](const std::vector<std::string>& names, const std::string& name) {
+    return names.empty() || has(names, name);
+  };
+  for (const Exclusion& exclusion : suite.exclusions)
+    if ((matches(exclusion.approaches, approach.as) || has(exclusion.approaches, approach.use)) &&
+        matches(exclusion.workloads, suite.workloads[cell.workload].name) &&
+        matches(exclusion.links, suite.links[cell.link].name))
+      return &exclusion;
   return nullptr;
 }
 
@@ -181,12 +214,20 @@ class Planner {
 
   // The first of what is in the way; first what no machine could change.
   std::string why_unsupported(const Approach& approach, const Cell& cell) const {
+    const SyncStrategy& strategy = approach.strategy;
+    const Capabilities can =
+        approach.unmet.empty() ? strategy.capabilities(approach.options) : strategy.info().can;
     std::string reason =
-        capability_problem(approach.strategy.info(), suite_.workloads[cell.workload]);
+        capability_problem(std::string(strategy.info().name), can, suite_.workloads[cell.workload]);
     if (reason.empty()) reason = backend_problem(approach.options, suite_.workloads[cell.workload]);
+    if (reason.empty())
+      reason =
+          peer_problem(suite_.approaches[cell.approach], suite_.workloads[cell.workload], machine_);
     if (reason.empty()) reason = approach.unmet;
     if (reason.empty()) reason = link_problem(suite_.links[cell.link], engine_, machine_);
-    if (reason.empty()) reason = placement_problem(suite_.placement, machine_.cpu_count);
+    if (reason.empty())
+      reason = placement_problem(suite_.placement_of(suite_.approaches[cell.approach]),
+                                 machine_.cpu_count);
     if (reason.empty() && cell.memory_bytes > machine_.memory_available_bytes)
       reason = "needs " + format_bytes(static_cast<double>(cell.memory_bytes)) + " of memory, " +
                format_bytes(static_cast<double>(machine_.memory_available_bytes)) +

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct Machine {
   std::function<std::string(LinkEngine, const LinkShape&)> shape_problem{};
   // What this machine lacks for an approach: SyncStrategy::unmet_requirements().
   std::function<std::vector<std::string>(const SyncStrategy&, const Options&)> unmet{};
+  std::map<std::string, std::string> peers{};  // name -> program: what `peer:NAME` may name
 };
 
 enum class CellStatus : uint8_t { planned, unsupported, excluded };

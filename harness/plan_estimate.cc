@@ -16,6 +16,7 @@
 #include <cmath>
 #include <string>
 
+#include "approaches/peer.h"
 #include "harness/plan.h"
 
 namespace memsync {
@@ -84,7 +85,7 @@ double read_seconds(const SyncStrategy& strategy, const Options& options, const 
                                 static_cast<double>(workload.touch_bytes),
                             link);
   const double requests = distinct_units(workload, count, unit);
-  return requests * seconds(link.rtt) +
+  return requests * seconds(link.rtt) / static_cast<double>(workload.threads) +
          transfer_seconds(std::min(region, requests * static_cast<double>(unit)), link);
 }
 
@@ -125,13 +126,33 @@ double estimate_seconds(const SyncStrategy& strategy, const Options& options,
   return fixed;
 }
 
+namespace {
+
+// What the destination holds of content that its source has not: what is touched, by the largest
+// unit that an approach may bring for it, or all.
+uint64_t computed_bytes(const SyncStrategy& strategy, const Workload& workload) {
+  constexpr uint64_t kUnitMax = 1 << 20;
+  constexpr uint64_t kAhead = 64 << 20;
+  const uint64_t unit = std::max(workload.touch_bytes, kUnitMax);
+  const uint64_t count = workload.access_count().value_or(workload.region_bytes);
+  if (!strategy.info().can.readable_before_complete || count > workload.region_bytes / unit)
+    return workload.region_bytes;
+  return std::min(workload.region_bytes, count * unit + kAhead);
+}
+
+}  // namespace
+
 uint64_t estimate_memory(const SyncStrategy& strategy, const Options& options,
                          const Workload& workload) {
   const uint64_t hosts = 1 + workload.receivers;
+  const uint64_t local = options.backend() == "local" ? 1 : 0;  // a copy at the destination
+  if (workload.is_computed)
+    return hosts * kAgentBytes + computed_bytes(strategy, workload) + local * workload.region_bytes;
   const uint64_t regions = strategy.info().can.shares_memory ? 1 : hosts;
-  const uint64_t checked = workload.does == WorkloadKind::read ? 0 : 1;
+  // A peer is given a file of the bytes at each host, beside what it makes of them itself.
+  const bool is_foreign = &strategy == &peer_strategy();
+  const uint64_t checked = workload.does == WorkloadKind::read && !is_foreign ? 0 : 1;
   // Regions are at most 2^60 B and hosts at most 1001, so the product needs its bound.
-  const uint64_t local = options.backend() == "local" ? 1 : 0;
   const uint64_t copies = regions + checked + local;
   if (workload.region_bytes > (uint64_t{1} << 62) / copies) return uint64_t{1} << 62;
   return workload.region_bytes * copies + hosts * kAgentBytes;

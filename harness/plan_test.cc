@@ -49,6 +49,29 @@ TEST(Plan, SaysWhatAnApproachCannotDo) {
   EXPECT_EQ(cell_of(plan, "floor/push/local").status, CellStatus::planned);
 }
 
+// Requirement U18: two writers are refused, whichever of them the options let write.
+TEST(Plan, RefusesAWriterWhoseWritesGoNowhereAndASecondOne) {
+  const Plan plan =
+      make_plan(suite_of(std::string(kMove) + ", {name: there, does: update, region: 1MiB}" +
+                             ", {name: here, does: update, region: 1MiB, changes: destination}",
+                         "{use: local}",
+                         "{use: userfaultfd}, {use: userfaultfd, as: back, with: {writes: back}}, "
+                         "{use: mmap_push}"),
+                capable_machine());
+  EXPECT_EQ(cell_of(plan, "userfaultfd/move/local").status, CellStatus::planned);
+  EXPECT_EQ(cell_of(plan, "userfaultfd/there/local").reason,
+            "userfaultfd does not carry the source's writes to its peer");
+  EXPECT_EQ(cell_of(plan, "userfaultfd/here/local").reason,
+            "userfaultfd does not carry the destination's writes to its peer");
+  EXPECT_THAT(cell_of(plan, "back/move/local").reason, HasSubstr("two writers"));
+  EXPECT_EQ(cell_of(plan, "back/there/local").reason,
+            "userfaultfd does not carry the source's writes to its peer");
+  EXPECT_EQ(cell_of(plan, "back/here/local").status, CellStatus::planned);
+  EXPECT_EQ(cell_of(plan, "mmap_push/there/local").status, CellStatus::planned);
+  EXPECT_EQ(cell_of(plan, "mmap_push/here/local").reason,
+            "mmap_push does not carry the destination's writes to its peer");
+}
+
 TEST(Plan, SaysWhatABackendOfTheDestinationsOwnCannotDo) {
   const Suite suite = suite_of(std::string(kScan) + ", " + kMove, "{use: wan}",
                                "{use: userfaultfd, as: local, with: {backend: local}}, "
@@ -92,6 +115,44 @@ TEST(Plan, SaysWhatTheMachineLacks) {
   EXPECT_EQ(cell_of(plan, "tcp_copy/scan/local").reason,
             "needs 69 MB of memory, 1.0 MB are available; lower `region`");
   EXPECT_EQ(plan.estimated_s, 0);
+}
+
+TEST(Plan, SaysWhatAPeerCannotBeAsked) {
+  Machine machine = capable_machine();
+  const std::string reads =
+      "{name: some, does: read, region: 1MiB}, {name: timed, does: read, region: 1MiB, for: 1s}, "
+      "{name: crowd, does: read, region: 1MiB, threads: 2}, "
+      "{name: nowhere, does: read, region: 1MiB, source: computed}, ";
+  const Suite suite = suite_of(reads + kMove, "{use: local}", "{use: peer:other}, {use: floor}");
+  EXPECT_EQ(cell_of(make_plan(suite, machine), "other/some/local").reason,
+            "no program for it was named; name one with --peer other=EXECUTABLE");
+  machine.peers = {{"other", "/bin/true"}};
+  const Plan plan = make_plan(suite, machine);
+  EXPECT_EQ(cell_of(plan, "other/some/local").status, CellStatus::planned);
+  for (const char* cell : {"other/timed/local", "other/crowd/local"})
+    EXPECT_EQ(cell_of(plan, cell).reason, "a peer reads a number of accesses, with one thread");
+  EXPECT_EQ(cell_of(plan, "other/nowhere/local").reason,
+            "a peer needs the region's bytes, which are only computed here");
+  EXPECT_EQ(cell_of(plan, "other/move/local").reason, "peer has no hand-over");
+  EXPECT_EQ(cell_of(plan, "floor/nowhere/local").reason,
+            "floor shares the region's memory, which computed content has not");
+}
+
+TEST(Plan, NeedsNoMemoryForWhatIsComputed) {
+  const auto memory = [](const std::string& keys, const std::string& cell) {
+    const Plan plan =
+        make_plan(suite_of("{name: huge, does: read, region: 64GiB" + keys + "}", "{use: local}",
+                           "{use: userfaultfd}, {use: tcp_copy}, "
+                           "{use: userfaultfd, as: here, with: {backend: local}}",
+                           ", timeout: 1h"),
+                  capable_machine());
+    return cell_of(plan, cell).memory_bytes >> 30;
+  };
+  EXPECT_EQ(memory(", accesses: 64", "userfaultfd/huge/local"), 128u);
+  EXPECT_EQ(memory(", accesses: 64, source: computed", "userfaultfd/huge/local"), 0u);
+  EXPECT_EQ(memory(", accesses: 64, source: computed", "tcp_copy/huge/local"), 64u);
+  EXPECT_EQ(memory(", source: computed", "userfaultfd/huge/local"), 64u);
+  EXPECT_EQ(memory(", accesses: 64, source: computed", "here/huge/local"), 64u);
 }
 
 TEST(Plan, GivesEachApproachItsOwnOptions) {
@@ -171,7 +232,16 @@ TEST(Plan, SaysWhichCpuIsNotThere) {
       make_plan(suite_of(kScan, "{use: local}", "{use: floor}", ", placement: {destination: 7}"),
                 capable_machine());
   EXPECT_EQ(plan.cells[0].reason,
-            "CPU 7 of `placement` is not there: this machine has 2; take a lower number, or any");
+            "CPU 7 to pin to is not there: this machine has 2; take a lower number, or any");
+}
+
+TEST(Plan, KnowsTheCpuOfASeriesOfItsOwn) {
+  const Plan plan = make_plan(
+      suite_of(kScan, "{use: local}", "{use: floor, cpu: 1}, {use: floor, as: other, cpu: 2}",
+               ", placement: {destination: 7}"),
+      capable_machine());
+  EXPECT_EQ(plan.cells[0].reason, "");
+  EXPECT_THAT(plan.cells[1].reason, StartsWith("CPU 2 to pin to is not there"));
 }
 
 TEST(Plan, LeavesOutWhatIsExcludedAndKeepsTheReason) {
@@ -186,6 +256,13 @@ TEST(Plan, LeavesOutWhatIsExcludedAndKeepsTheReason) {
       << "a `use` name stands for all its series";
   EXPECT_EQ(cell_of(plan, "userfaultfd/scan/local").status, CellStatus::excluded);
   EXPECT_EQ(cell_of(plan, "userfaultfd/scan/lan").status, CellStatus::planned);
+  const Plan several =
+      make_plan(suite_of(kScan, "{use: local}, {use: lan}, {use: wan}", "{use: floor}",
+                         ", exclude: [{approach: floor, link: lan|wan, because: both}]"),
+                capable_machine());
+  EXPECT_EQ(cell_of(several, "floor/scan/local").status, CellStatus::planned);
+  EXPECT_EQ(cell_of(several, "floor/scan/lan").reason, "both");
+  EXPECT_EQ(cell_of(several, "floor/scan/wan").reason, "both");
   EXPECT_EQ(refusal(suite_of(kScan, "{use: local}", "{use: floor}",
                              ", exclude: [{link: local, because: x}]"),
                     capable_machine()),

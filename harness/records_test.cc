@@ -15,6 +15,7 @@
 #include "harness/environment.h"
 #include "harness/results_directory.h"
 #include "harness/samples.h"
+#include "harness/sha256.h"
 
 namespace memsync {
 namespace {

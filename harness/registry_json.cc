@@ -1,8 +1,10 @@
 #include "harness/registry_json.h"
 
 #include <array>
+#include <fmt/format.h>
 #include <set>
 
+#include "approaches/peer.h"
 #include "approaches/registry.h"
 #include "harness/columns.h"
 #include "harness/controls.h"
@@ -61,6 +63,35 @@ Json approaches_json() {
   return list;
 }
 
+// Nothing outside the directory is needed to tell what a series was: a peer is in no registry.
+void add_peers(const Suite& suite, Json& approaches) {
+  for (const ApproachSpec& approach : suite.approaches) {
+    if (!is_peer(approach.use)) continue;
+    Json peer = approach_json(peer_strategy());
+    peer["name"] = approach.use;
+    approaches.push_back(peer);
+  }
+}
+
+Json cell_json(const MeasuredCell& cell) {
+  return {{"series", cell.series},
+          {"workload", cell.workload},
+          {"link", cell.link},
+          {"column", cell.column}};
+}
+
+Json demand_json(const Demand& demand) {
+  return {{"id", demand.id},
+          {"what", demand.what},
+          {"ours", cell_json(demand.ours)},
+          {"against", demand.against ? cell_json(*demand.against) : Json(nullptr)},
+          {"limit", demand.against ? Json(nullptr) : Json(demand.limit)},
+          {"required", demand.required},
+          {"comparison", demand.comparison},
+          {"bound", demand.bound},
+          {"pairs", demand.pairs}};
+}
+
 Json link_json(const std::string& name, const LinkShape& shape) {
   Json json = {{"name", name},
                {"rtt_s", seconds(shape.rtt)},
@@ -86,8 +117,8 @@ Json series_json(const ApproachSpec& approach, const SeriesRelation& relation, s
   return series;
 }
 
-Json optional_name(const std::optional<std::string>& name) {
-  return name ? Json(*name) : Json(nullptr);
+Json joined_names(const std::vector<std::string>& names) {
+  return names.empty() ? Json(nullptr) : Json(fmt::format("{}", fmt::join(names, "|")));
 }
 
 }  // namespace
@@ -109,7 +140,8 @@ Json list_json() {
                                     {"next_step", engine.next_step}});
   json["workloads"] = {
       {{"name", "read"}, {"summary", "the destination reads the region, or a part of it"}},
-      {{"name", "update"}, {"summary", "the source changes, then sync(), so many rounds"}},
+      {{"name", "update"},
+       {"summary", "the region changes at one side, then sync(), so many rounds"}},
       {{"name", "handover"},
        {"summary", "a writer moves from the source to the destination while it writes"}}};
   json["suites"] = Json::array();
@@ -153,7 +185,9 @@ Json registry_json(const Suite& suite, LinkEngine engine) {
                {"series", Json::array()},
                {"workloads", Json::array()},
                {"links", Json::array()},
-               {"exclusions", Json::array()}};
+               {"exclusions", Json::array()},
+               {"demands", Json::array()}};
+  add_peers(suite, json["approaches"]);
   const auto relations = relations_of(suite, registered_strategies());
   for (size_t i = 0; i < suite.approaches.size(); ++i)
     json["series"].push_back(series_json(suite.approaches[i], relations[i], i));
@@ -165,7 +199,8 @@ Json registry_json(const Suite& suite, LinkEngine engine) {
                   {"content", workload.content.text},
                   {"access", workload.access.text},
                   {"touch_B", workload.touch_bytes},
-                  {"accesses", nullptr}};
+                  {"accesses", nullptr},
+                  {"threads", workload.threads}};
     if (const auto count = workload.access_count()) entry["accesses"] = *count;
     json["workloads"].push_back(entry);
   }
@@ -175,10 +210,11 @@ Json registry_json(const Suite& suite, LinkEngine engine) {
     json["links"].push_back(entry);
   }
   for (const Exclusion& exclusion : suite.exclusions)
-    json["exclusions"].push_back({{"approach", optional_name(exclusion.approach)},
-                                  {"workload", optional_name(exclusion.workload)},
-                                  {"link", optional_name(exclusion.link)},
+    json["exclusions"].push_back({{"approach", joined_names(exclusion.approaches)},
+                                  {"workload", joined_names(exclusion.workloads)},
+                                  {"link", joined_names(exclusion.links)},
                                   {"because", exclusion.because}});
+  for (const Demand& demand : suite.demands) json["demands"].push_back(demand_json(demand));
   return json;
 }
 

@@ -1,35 +1,27 @@
 #include "harness/repetition.h"
 
 #include <memory>
+#include <numeric>
 
+#include "approaches/peer.h"
 #include "approaches/registry.h"
 #include "harness/environment.h"
 #include "harness/noise.h"
+#include "harness/peer_repetition.h"
 #include "harness/repetition_folders.h"
+#include "harness/repetition_parts.h"
 #include "harness/samples.h"
-#include "harness/workload_wire.h"
 #include "lib/os/mapping.h"
 
 namespace memsync {
 
 namespace {
 
-// An agent's own limits come after the conductor's, so that a repetition that takes too long is
-// always a timeout and never a race of two deadlines.
-constexpr auto kAgentGrace = std::chrono::seconds(5);
 // How long the other side may take to say what it saw when one agent has died.
 constexpr auto kWitnessLimit = std::chrono::seconds(12);
 constexpr double kImpossible = 1.02;  // of the limit
 
 using Json = nlohmann::json;
-
-void copy(const Json& from, const char* member, Row& row, std::string_view column) {
-  if (!from.contains(member)) return;
-  if (from[member].is_number_unsigned())
-    row.set(column, from[member].get<uint64_t>());
-  else
-    row.set(column, from[member].get<double>());
-}
 
 class Repetition {
  public:
@@ -49,7 +41,7 @@ class Repetition {
     measure_external_rtt();
     call(*source_, {{"do", "open"}});
     const Json opened = call(*destination_, {{"do", "open"}});
-    copy(opened, "open_s", row_, "open_s");
+    copy_member(opened, "open_s", row_, "open_s");
     switch (workload_.does) {
       case WorkloadKind::read:
         read();
@@ -68,28 +60,20 @@ class Repetition {
 
  private:
   void make_hosts() {
-    const auto& placement = setup_.suite.placement;
+    const Placement placement = setup_.suite.placement_of(approach_);
     if (setup_.remote != nullptr) {
       source_ = Agent::dial("source", setup_.remote->source, setup_.remote->token);
       destination_ = Agent::dial("destination0", setup_.remote->destination, setup_.remote->token);
       return;
     }
-    LinkSetup link;
-    link.engine = setup_.engine;
-    link.shape = setup_.suite.links[setup_.cell.link].shape;
-    link.cpu = placement.link;
-    link_ = make_link(link);
+    link_ = make_link(link_setup(setup_.suite, setup_.cell.link, setup_.engine));
     const SyncStrategy* strategy = find_strategy(approach_.use);
     if (strategy->info().can.shares_memory)
       shared_memory_ = FileDescriptor::memory_file(
           "memsync-region", round_up_to_page(workload_.region_bytes) + page_bytes());
     const auto start = [&](const std::string& name, const NetworkNamespace& network,
                            std::optional<unsigned> cpu) {
-      AgentStart agent;
-      agent.name = name;
-      agent.network = &network;
-      agent.cpu = cpu;
-      agent.log_path = setup_.log_folder + "/" + setup_.run_id + "." + name + ".log";
+      AgentStart agent = agent_start(setup_, name, network, cpu);
       if (shared_memory_.is_open()) agent.shared_memory = &shared_memory_;
       return Agent::start(agent);
     };
@@ -106,21 +90,8 @@ class Repetition {
   }
 
   void prepare() {
-    Json request = {{"do", "prepare"},
-                    {"approach", approach_.use},
-                    {"options", approach_.with},
-                    {"workload", to_json(workload_)},
-                    {"seed", setup_.suite.seed},
-                    {"draw", setup_.draw},
-                    {"region_id", to_hex(digest_of(std::as_bytes(std::span(setup_.run_id))))},
-                    {"limit_s", seconds(setup_.suite.timeout + kAgentGrace)},
-                    {"addresses", addresses()}};
-    request["role"] = "source";
-    request["keep_dir"] = make_keep_folder(setup_, "source");
-    source_->send(request);
-    request["role"] = "destination";
-    request["keep_dir"] = make_keep_folder(setup_, "destination0");
-    destination_->send(request);
+    source_->send(prepare_request(setup_, "source", addresses()));
+    destination_->send(prepare_request(setup_, "destination", addresses()));
     receive(*source_);
     receive(*destination_);
   }
@@ -144,7 +115,7 @@ class Repetition {
     const uint64_t checked = result.at("checked_B");
     row_.set("accesses", accesses);
     row_.set("checked_B", checked);
-    copy(result, "first_access_s", row_, "first_access_s");
+    copy_member(result, "first_access_s", row_, "first_access_s");
     row_.set("throughput_Bps", static_cast<double>(checked) / elapsed);
     row_.set("duration_s", elapsed);
     set_latencies(result.at("latency"));
@@ -155,36 +126,61 @@ class Repetition {
   }
 
   void update() {
-    std::vector<uint32_t> syncs;
-    double sync_s = 0;  // the measured work: neither the writer's time nor the checks belong to it
-    if (workload_.writer) call(*source_, {{"do", "write_start"}});
-    uint64_t checked = 0;
-    for (uint64_t round = 0; round < workload_.rounds; ++round) {
-      if (workload_.writer) pause(workload_.after);
-      const Json synced = workload_.writer
-                              ? call(*source_, {{"do", "sync"}})
-                              : call(*source_, {{"do", "dirty_and_sync"}, {"round", round}});
-      const double took_s = synced.at("sync_s");
-      sync_s += took_s;
-      syncs.push_back(static_cast<uint32_t>(std::min(4.2e9, took_s * 1e9)));
-      if (workload_.writer) continue;
-      expect(call(*destination_, {{"do", "digest"}}).at("digest"),
-             expectations_.after_round(setup_.cell.workload, round),
-             "the region after round " + std::to_string(round + 1));
-      checked += workload_.region_bytes;
-    }
-    if (workload_.writer) {
-      const Json stopped = call(*source_, {{"do", "write_stop"}});
-      call(*source_, {{"do", "sync"}});
-      expect(call(*destination_, {{"do", "digest"}}).at("digest"),
-             expectations_.after_writer(setup_.cell.workload, stopped.at("operations")),
-             "the region after the writer's last operation");
-      checked = workload_.region_bytes;
-    }
+    if (workload_.writer)
+      update_beside_writer();
+    else
+      update_in_rounds();
     row_.set("accesses", workload_.rounds);
-    row_.set("checked_B", checked);
-    row_.set("duration_s", sync_s);
-    set_latencies(summarize_latencies(std::move(syncs)));
+  }
+
+  // The measured work: neither the writer's time nor the checks belong to it.
+  void set_syncs(const std::vector<double>& syncs_s) {
+    std::vector<uint32_t> latencies_ns;
+    for (const double took_s : syncs_s)
+      latencies_ns.push_back(static_cast<uint32_t>(std::min(4.2e9, took_s * 1e9)));
+    const double together = std::accumulate(syncs_s.begin(), syncs_s.end(), 0.0);
+    row_.set("duration_s", together);
+    row_.set("full_s", together);
+    set_latencies(summarize_latencies(std::move(latencies_ns)));
+  }
+
+  void update_in_rounds() {
+    Agent& writer = workload_.changes_at_destination ? *destination_ : *source_;
+    Agent& reader = workload_.changes_at_destination ? *source_ : *destination_;
+    // A first touch would be pulled within the change, whose time is to be that of noticing it.
+    if (workload_.changes_at_destination)
+      expect(call(*destination_, {{"do", "digest"}}).at("digest"),
+             expectations_.content(setup_.cell.workload), "the region", "destination");
+    std::vector<double> syncs_s;
+    double write_s = 0;
+    for (uint64_t round = 0; round < workload_.rounds; ++round) {
+      const Json synced = call(writer, {{"do", "dirty_and_sync"}, {"round", round}});
+      syncs_s.push_back(synced.at("sync_s"));
+      write_s += synced.at("write_s").get<double>();
+      expect(call(reader, {{"do", "digest"}}).at("digest"),
+             expectations_.after_round(setup_.cell.workload, round),
+             "the region after round " + std::to_string(round + 1),
+             workload_.changes_at_destination ? "source" : "destination");
+    }
+    row_.set("checked_B", workload_.rounds * workload_.region_bytes);
+    row_.set("write_s", write_s);
+    set_syncs(syncs_s);
+  }
+
+  void update_beside_writer() {
+    std::vector<double> syncs_s;
+    call(*source_, {{"do", "write_start"}});
+    for (uint64_t round = 0; round < workload_.rounds; ++round) {
+      pause(workload_.after);
+      syncs_s.push_back(call(*source_, {{"do", "sync"}}).at("sync_s"));
+    }
+    const Json stopped = call(*source_, {{"do", "write_stop"}});
+    call(*source_, {{"do", "sync"}});
+    expect(call(*destination_, {{"do", "digest"}}).at("digest"),
+           expectations_.after_writer(setup_.cell.workload, stopped.at("operations")),
+           "the region after the writer's last operation");
+    row_.set("checked_B", workload_.region_bytes);
+    set_syncs(syncs_s);
   }
 
   void hand_over() {
@@ -209,7 +205,7 @@ class Repetition {
                                                  stopped.at("last_done_ns").get<int64_t>()) *
                                  1e-9);
     for (const char* phase : {"suspend_s", "collect_s", "transfer_s", "resume_s", "settle_s"})
-      copy(moved, phase, row_, phase);
+      copy_member(moved, phase, row_, phase);
     row_.set("accesses", log.operations);
     row_.set("checked_B", verdict.checked_bytes + workload_.region_bytes);
     row_.set("duration_s", moved.at("elapsed_s").get<double>());
@@ -224,18 +220,18 @@ class Repetition {
     const Json source = call(*source_, {{"do", "finish"}});
     // Of a read, what had come by its last access: whoever reads ahead goes on after it.
     const Json& moved = destination_moved_.is_null() ? destination.at("moved") : destination_moved_;
-    copy(moved, "payload_received", row_, "payload_B");
-    copy(moved, "window_bytes", row_, "window_B");
-    copy(moved, "faults", row_, "faults");
-    copy(destination, "prefetched_at_open_B", row_, "prefetched_at_open_B");
+    copy_member(moved, "payload_received", row_, "payload_B");
+    copy_member(moved, "window_bytes", row_, "window_B");
+    copy_member(moved, "faults", row_, "faults");
+    copy_member(destination, "prefetched_at_open_B", row_, "prefetched_at_open_B");
     const Json& spent = destination_spent_.is_null() ? destination.at("spent") : destination_spent_;
-    copy(spent, "cpu_s", row_, "cpu_dst_s");
-    copy(spent, "minor_faults", row_, "minor_faults");
-    copy(spent, "major_faults", row_, "major_faults");
-    copy(spent, "ctx_switches", row_, "ctx_switches");
-    copy(destination.at("spent"), "peak_rss_B", row_, "peak_rss_dst_B");
-    copy(source.at("spent"), "cpu_s", row_, "cpu_src_s");
-    copy(source.at("spent"), "peak_rss_B", row_, "peak_rss_src_B");
+    copy_member(spent, "cpu_s", row_, "cpu_dst_s");
+    copy_member(spent, "minor_faults", row_, "minor_faults");
+    copy_member(spent, "major_faults", row_, "major_faults");
+    copy_member(spent, "ctx_switches", row_, "ctx_switches");
+    copy_member(destination.at("spent"), "peak_rss_B", row_, "peak_rss_dst_B");
+    copy_member(source.at("spent"), "cpu_s", row_, "cpu_src_s");
+    copy_member(source.at("spent"), "peak_rss_B", row_, "peak_rss_src_B");
     if (link_) set_wire();
     set_limit(moved);
     set_trace(moved);
@@ -298,9 +294,9 @@ class Repetition {
   }
 
   void set_latencies(const Json& latency) {
-    copy(latency, "p50_s", row_, "latency_p50_s");
-    copy(latency, "p99_s", row_, "latency_p99_s");
-    copy(latency, "max_s", row_, "latency_max_s");
+    copy_member(latency, "p50_s", row_, "latency_p50_s");
+    copy_member(latency, "p99_s", row_, "latency_p99_s");
+    copy_member(latency, "max_s", row_, "latency_max_s");
   }
 
   // On real machines nobody calibrates the link: what it does is measured beside the work.
@@ -310,13 +306,14 @@ class Repetition {
     source_->send({{"do", "echo"}});
     const Json pinged = call(*destination_, {{"do", "ping"}, {"host", "source"}, {"probes", 50}});
     receive(*source_);
-    copy(pinged.at("rtt"), "p50_s", row_, "rtt_p50_meas_s");
-    copy(pinged.at("rtt"), "p99_s", row_, "rtt_p99_meas_s");
+    copy_member(pinged.at("rtt"), "p50_s", row_, "rtt_p50_meas_s");
+    copy_member(pinged.at("rtt"), "p99_s", row_, "rtt_p99_meas_s");
   }
 
-  void expect(const Json& got, const Digest& wanted, const std::string& what) {
+  void expect(const Json& got, const Digest& wanted, const std::string& what,
+              const std::string& where = "destination") {
     if (got == to_hex(wanted)) return;
-    throw RepetitionFailure("corrupt", what + " at the destination have the digest " +
+    throw RepetitionFailure("corrupt", what + " at the " + where + ": digest " +
                                            got.get<std::string>() + " instead of " +
                                            to_hex(wanted));
   }
@@ -400,7 +397,7 @@ void clear_measures(Row& row) {
         "limit_Bps",     "limit_by",       "efficiency_ratio", "cpu_src_s",
         "cpu_dst_s",     "cpu_link_s",     "peak_rss_src_B",   "peak_rss_dst_B",
         "minor_faults",  "major_faults",   "ctx_switches",     "faults",
-        "overhead_s"})
+        "write_s",       "overhead_s"})
     row.clear(column);
 }
 
@@ -411,7 +408,8 @@ void run_repetition(const RepetitionSetup& setup, Expectations& expectations,
   const MachineReading machine = read_machine();
   const Deadline start = Clock::now();
   const size_t workload = setup.cell.workload;
-  row.set("content_hash", to_hex(expectations.content(workload)));
+  if (!setup.suite.workloads[workload].is_computed)
+    row.set("content_hash", to_hex(expectations.content(workload)));
   // Worked out now, so that an approach that reads ahead doesn't go on while the answer waits for
   // it.
   if (const auto accesses = setup.suite.workloads[workload].access_count())
@@ -420,7 +418,10 @@ void run_repetition(const RepetitionSetup& setup, Expectations& expectations,
     if (setup.calibration != nullptr && !setup.calibration->ok())
       throw RepetitionFailure("invalid",
                               "the link is out of tolerance: " + setup.calibration->problem);
-    Repetition(setup, expectations, interrupt, row).run();
+    if (is_peer(setup.suite.approaches[setup.cell.approach].use))
+      run_peer(setup, expectations, interrupt, row);
+    else
+      Repetition(setup, expectations, interrupt, row).run();
   } catch (const RepetitionFailure& failure) {
     row.set("status", failure.status);
     row.set("status_detail", failure.what());

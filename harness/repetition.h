@@ -10,6 +10,7 @@
 //      └─ row
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -44,6 +45,7 @@ struct RepetitionSetup {
   std::string keep_folder;  // of this cell, for what its sides keep from repetition to repetition
   uint64_t draw = 0;        // of the accesses
   const RemoteAgents* remote = nullptr;
+  std::map<std::string, std::string> peers{};  // name -> program
 };
 
 // Runs it and fills the measures of `row`, status included: whatever goes wrong inside is a row.

@@ -13,6 +13,10 @@ constexpr int kKeepLevels = 4;  // kept/SERIES/WORKLOAD/LINK
 
 }  // namespace
 
+std::string log_path(const RepetitionSetup& setup, const std::string& host) {
+  return setup.log_folder + "/" + setup.run_id + "." + host + ".log";
+}
+
 std::string make_keep_folder(const RepetitionSetup& setup, const std::string& host) {
   if (setup.remote != nullptr) return "";
   const fs::path folder = fs::path(setup.keep_folder) / host;
@@ -23,7 +27,7 @@ std::string make_keep_folder(const RepetitionSetup& setup, const std::string& ho
 void remove_empty_files(const RepetitionSetup& setup, Row& row) {
   std::error_code ignored;
   for (const char* host : kHosts) {
-    const std::string log = setup.log_folder + "/" + setup.run_id + "." + host + ".log";
+    const std::string log = log_path(setup, host);
     if (fs::file_size(log, ignored) == 0)
       fs::remove(log, ignored);
     else if (!ignored)

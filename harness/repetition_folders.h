@@ -8,6 +8,9 @@
 
 namespace memsync {
 
+// <results>/logs/<run_id>.<host>.log
+std::string log_path(const RepetitionSetup& setup, const std::string& host);
+
 // Makes and names the folder of this host for what it keeps from one repetition of the cell to the
 // next; "" between real machines, where nobody could make it.
 std::string make_keep_folder(const RepetitionSetup& setup, const std::string& host);

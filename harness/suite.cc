@@ -55,6 +55,12 @@ std::string scalar_of(const SuiteNode& map, std::string_view key) {
 
 }  // namespace
 
+Placement Suite::placement_of(const ApproachSpec& approach) const {
+  Placement own = placement;
+  if (approach.cpu) own.destination = approach.cpu;
+  return own;
+}
+
 SuiteError::SuiteError(const std::string& file, SuitePosition at, const std::string& sentence)
     : std::runtime_error(place(file, at) + ": " + shortened(sentence)) {}
 

@@ -74,8 +74,11 @@ struct Workload {
   std::optional<uint64_t> accesses{};         // read; empty with `for_duration` too: access_count()
   std::optional<Nanoseconds> for_duration{};  // read
   bool is_drawn_afresh = false;               // read: other accesses in each repetition
+  uint64_t threads = 1;                       // read: each has its own part of the accesses
+  bool is_computed = false;                   // read: the source computes the content, stores none
   std::optional<double> dirty_ratio{};        // update: share of chunks per round; or else `writer`
   std::optional<WriterSpec> writer{};         // update, handover
+  bool changes_at_destination = false;        // update without `writer`: the other way round
   uint64_t rounds = 1;                        // update
   uint64_t receivers = 1;                     // update
   Nanoseconds after{};  // handover: start -> hand-over; update with a writer: start -> each sync()
@@ -90,6 +93,7 @@ struct LinkSpec {
   std::string name{};
   LinkShape shape{};
   std::optional<LinkEngine> engine{};  // empty: auto
+  IdleCpus idle = IdleCpus::awake;     // while the link is there
   SuitePosition at{};
 };
 
@@ -97,16 +101,36 @@ struct ApproachSpec {
   std::string use{};
   std::string as{};  // its label, the column `series`
   std::map<std::string, std::string> with{};
+  std::optional<unsigned> cpu{};  // of its destination; empty: the suite's placement
   // A series that add_controls() added is planned for these cells alone, {workload, link}; empty:
   // for all.
   std::vector<std::pair<size_t, size_t>> only{};
   SuitePosition at{};
 };
 
-// Leaves out the cells that match every name given here; `approach` is a label or a `use` name.
+// Leaves out the cells that match one of each kind of names; none are given: all match. An
+// approach's name is its label or its `use` name.
 struct Exclusion {
-  std::optional<std::string> approach{}, workload{}, link{};
+  std::vector<std::string> approaches{}, workloads{}, links{};
   std::string because{};
+};
+
+// One measure of one cell.
+struct MeasuredCell {
+  std::string series{}, workload{}, link{}, column{};
+};
+
+// What must hold of the ratio of ours to another cell's measure, or to a limit.
+struct Demand {
+  std::string id{}, what{};
+  MeasuredCell ours{};
+  std::optional<MeasuredCell> against{};  // whole: what was not written is as in `ours`
+  std::string limit{};                    // or else a formula in SI units: checked_formula()
+  std::string required{};                 // as written: ">= 0.6"
+  std::string comparison{};               // its parts
+  double bound = 0;
+  uint64_t pairs = 0;  // below so many nothing is said
+  SuitePosition at{};
 };
 
 // CPUs to pin to; empty: not pinned.
@@ -127,6 +151,9 @@ struct Suite {
   std::vector<LinkSpec> links{};
   std::vector<ApproachSpec> approaches{};
   std::vector<Exclusion> exclusions{};
+  std::vector<Demand> demands{};
+
+  Placement placement_of(const ApproachSpec& approach) const;
 };
 
 // The approaches a suite may name. Made from the registry, or by a test.

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "approaches/peer.h"
 #include "harness/suite.h"
 
 namespace memsync {
@@ -16,6 +17,15 @@ class DescribedStrategy : public SyncStrategy {
   explicit DescribedStrategy(const StrategyInfo& info) : info_(info) {}
   const StrategyInfo& info() const noexcept override { return info_; }
   std::vector<std::string> unmet_requirements(const Options&) const override { return {}; }
+  Capabilities capabilities(const Options& options) const override {
+    Capabilities can = info_.can;
+    if (info_.name == "userfaultfd" && options.text("writes") == "back") {
+      can.source_before = Access::read;
+      can.destination_before = Access::read_write;
+      can.writes_reach_peer = true;
+    }
+    return can;
+  }
   std::unique_ptr<Side> open_source(SideSetup) const override {
     throw std::logic_error("only described");
   }
@@ -36,6 +46,7 @@ inline StrategyDirectory described_strategies() {
       {"background", "off", "", "whether all is fetched", "off|on"},
       {"unit", "64KiB", "bytes", "bytes per demand request"},
       {"window", "0B", "bytes", "most that is in flight"},
+      {"writes", "stay", "", "what becomes of the destination's writes", "stay|back"},
       kBackendOption,
   };
   constexpr Capabilities kPull{.source_before = Access::read_write,
@@ -69,7 +80,7 @@ inline StrategyDirectory described_strategies() {
   directory.find = [](std::string_view name) -> const SyncStrategy* {
     for (const DescribedStrategy& strategy : kStrategies)
       if (strategy.info().name == name) return &strategy;
-    return nullptr;
+    return is_peer(name) ? &peer_strategy() : nullptr;
   };
   for (const DescribedStrategy& strategy : kStrategies)
     directory.names.emplace_back(strategy.info().name);

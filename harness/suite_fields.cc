@@ -5,6 +5,9 @@
 #include <charconv>
 #include <stdexcept>
 
+#include "approaches/peer.h"
+#include "harness/columns.h"
+#include "harness/suite_formula.h"
 #include "lib/region/quantity.h"
 
 namespace memsync {
@@ -41,6 +44,35 @@ std::string label_problem(const std::string& text) {
   return "";
 }
 
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const size_t end = text.find(separator);
+    parts.emplace_back(text.substr(0, end));
+    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+  }
+  return parts;
+}
+
+std::string labels_problem(const std::string& text) {
+  if (text.ends_with('|')) return "'" + text + "' ends where a label should follow";
+  for (const std::string& label : split(text, '|'))
+    if (std::string problem = label_problem(label); !problem.empty()) return problem;
+  return "";
+}
+
+std::string approach_problem(const std::string& text) {
+  return label_problem(is_peer(text) ? std::string(peer_name(text)) : text);
+}
+
+std::string column_problem(const std::string& text) {
+  std::vector<std::string> names;
+  for (const Column& column : columns())
+    if (is_number(column)) names.emplace_back(column.name);
+  if (std::ranges::find(names, text) != names.end()) return "";
+  return "runs.csv has no column '" + text + "' of numbers" + did_you_mean(text, names);
+}
+
 double parse_theta(std::string_view text) {
   double theta = 0;
   const auto [end, error] =
@@ -73,16 +105,6 @@ double parse_quantity(ValueKind kind, const std::string& text) {
   }
   assert(false);  // only quantities have limits
   return 0;
-}
-
-std::vector<std::string> split(std::string_view text, char separator) {
-  std::vector<std::string> parts;
-  while (!text.empty()) {
-    const size_t end = text.find(separator);
-    parts.emplace_back(text.substr(0, end));
-    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
-  }
-  return parts;
 }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -200,6 +222,10 @@ void Fields::refuse(std::string_view key, const std::string& sentence) const {
   throw SuiteError(file_, at(key), "`" + std::string(key) + "`: " + sentence);
 }
 
+std::vector<std::string> Fields::labels(std::string_view key) const {
+  return has(key) ? split(text(key), '|') : std::vector<std::string>();
+}
+
 std::string Fields::text(std::string_view key) const {
   const KeySpec& about = spec(key);
   const SuiteNode* value = given(key);
@@ -208,6 +234,9 @@ std::string Fields::text(std::string_view key) const {
   std::string problem;
   if (about.kind == ValueKind::suite_name) problem = suite_name_problem(value->text);
   if (about.kind == ValueKind::label) problem = label_problem(value->text);
+  if (about.kind == ValueKind::labels) problem = labels_problem(value->text);
+  if (about.kind == ValueKind::approach) problem = approach_problem(value->text);
+  if (about.kind == ValueKind::column) problem = column_problem(value->text);
   if (about.kind == ValueKind::text &&
       value->text.find_first_not_of(" \t\r\n") == std::string::npos)
     problem = "no words";
@@ -282,6 +311,14 @@ std::optional<unsigned> Fields::cpu(std::string_view key) const {
 AccessSpec Fields::access(std::string_view key) const {
   try {
     return parse_access(text(key));
+  } catch (const std::invalid_argument& problem) {
+    refuse(key, problem.what());
+  }
+}
+
+std::string Fields::formula(std::string_view key) const {
+  try {
+    return checked_formula(text(key));
   } catch (const std::invalid_argument& problem) {
     refuse(key, problem.what());
   }

@@ -29,6 +29,7 @@ class Fields {
 
   // The value, or the default: text, names, labels, choices.
   std::string text(std::string_view key) const;
+  std::vector<std::string> labels(std::string_view key) const;  // none where it isn't given
   uint64_t count(std::string_view key) const { return number(key); }
   uint64_t bytes(std::string_view key) const { return number(key); }
   uint64_t byte_rate(std::string_view key) const { return number(key); }
@@ -40,6 +41,7 @@ class Fields {
   std::optional<uint64_t> queue(std::string_view key) const;     // empty: auto
   std::optional<unsigned> cpu(std::string_view key) const;       // empty: any
   AccessSpec access(std::string_view key) const;
+  std::string formula(std::string_view key) const;  // in SI units
   // The node behind a key of kind map, list or options; nullptr when absent.
   const SuiteNode* given(std::string_view key) const;
 

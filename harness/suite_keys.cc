@@ -27,6 +27,7 @@ constexpr KeySpec kSuiteKeys[] = {
     {"links", ValueKind::list, "the networks between source and destination", "", kRequired},
     {"approaches", ValueKind::list, "what keeps the region in sync", "", kRequired},
     {"exclude", ValueKind::list, "cells to leave out; the report prints why"},
+    {"demands", ValueKind::list, "what must hold between cells; demands.csv says whether it does"},
 };
 
 constexpr KeySpec kPlacementKeys[] = {
@@ -38,7 +39,7 @@ constexpr KeySpec kPlacementKeys[] = {
 constexpr KeySpec kWorkloadKeys[] = {
     {"name", ValueKind::label, "label of the workload, unique", "", kRequired},
     {"does", ValueKind::choice,
-     "read: a reader at the destination; update: the source changes, then sync(), `rounds` times; "
+     "read: a reader at the destination; update: the region changes, then sync(), `rounds` times; "
      "handover: a writer moves from source to destination while it writes",
      "", kRequired, "", "", "read|update|handover"},
     {"region", ValueKind::bytes,
@@ -63,6 +64,13 @@ constexpr KeySpec kWorkloadKeys[] = {
     {"accesses", ValueKind::count,
      "how many; default: the whole region (the whole trace) once. Instead: `for`", "", kOptional,
      "1", "", "", kRead},
+    {"threads", ValueKind::count,
+     "threads that read at once, each its own part of the accesses: the first the first of them",
+     "1", kOptional, "1", "256", "", kRead},
+    {"source", ValueKind::choice,
+     "where the source keeps the content: in memory, or nowhere: computed when it is read, so "
+     "that a region may be larger than memory",
+     "memory", kOptional, "", "", "memory|computed", kRead},
     {"for", ValueKind::duration, "how long the reader goes on, instead of `accesses`", "",
      kOptional, "1ms", "24h", "", kRead},
     {"dirty", ValueKind::ratio,
@@ -71,7 +79,11 @@ constexpr KeySpec kWorkloadKeys[] = {
     {"writer", ValueKind::map,
      "writes at a steady rate; a handover without one gets one with its defaults", "", kOptional,
      "", "", "", kUpdate | kHandover},
-    {"rounds", ValueKind::count, "how often the source changes and sync() is called", "1",
+    {"changes", ValueKind::choice,
+     "whose application changes the region; destination: it pulls the region whole first, and its "
+     "sync() sends the changes to the source",
+     "source", kOptional, "", "", "source|destination", kUpdate},
+    {"rounds", ValueKind::count, "how often the region changes and sync() is called", "1",
      kOptional, "1", "1000000", "", kUpdate},
     {"receivers", ValueKind::count, "destinations that are kept in sync", "1", kOptional, "1",
      "1000", "", kUpdate},
@@ -105,19 +117,55 @@ constexpr KeySpec kLinkKeys[] = {
     {"engine", ValueKind::choice,
      "what makes the link; one for all links of a suite. auto: the best that can make them all",
      "auto", kOptional, "", "", "auto|tc|tun|none"},
+    {"idle", ValueKind::choice,
+     "what CPUs without work do: awake: they are kept from sleeping; sleep: as the machine likes",
+     "awake", kOptional, "", "", "awake|sleep"},
 };
 
 constexpr KeySpec kApproachKeys[] = {
-    {"use", ValueKind::label, "name of the approach, as `memsync list` gives it", "", kRequired},
-    {"as", ValueKind::label, "its label here, unique; default: `use`"},
+    {"use", ValueKind::approach,
+     "name of the approach, as `memsync list` gives it; peer:NAME: the program of --peer "
+     "NAME=EXECUTABLE",
+     "", kRequired},
+    {"as", ValueKind::label, "its label here, unique; default: `use`, of a peer its name"},
     {"with", ValueKind::options, "its options, as `memsync list` gives them"},
+    {"cpu", ValueKind::cpu, "CPU to pin its destination to; any: as `placement` says", "any"},
 };
 
 constexpr KeySpec kExclusionKeys[] = {
-    {"approach", ValueKind::label, "a label (`as`), or a `use` name for all its series"},
+    {"approach", ValueKind::labels,
+     "a label (`as`), or a `use` name for all its series; several: a|b"},
+    {"workload", ValueKind::labels, "a workload's name; several: a|b"},
+    {"link", ValueKind::labels, "a link's name; several: a|b"},
+    {"because", ValueKind::text, "the reason that the report prints", "", kRequired},
+};
+
+constexpr KeySpec kDemandKeys[] = {
+    {"id", ValueKind::label, "label of the demand, unique", "", kRequired},
+    {"what", ValueKind::text, "what is demanded, in a few words", "", kRequired},
+    {"ours", ValueKind::map, "the cell and the column that it is demanded of", "", kRequired},
+    {"against", ValueKind::map, "what it is compared with; what is not given is as in `ours`"},
+    {"limit", ValueKind::formula,
+     "instead of `against`: a number, a quantity or a formula of our row's own columns, like "
+     "1.5 * rtt_p50_meas_s + 3ms"},
+    {"required", ValueKind::bound, "what the ratio of ours to the other must fulfil: >= 0.6", "",
+     kRequired},
+    {"pairs", ValueKind::count, "rounds with both, below which nothing is said", "7", kOptional,
+     "1", "10000"},
+};
+
+constexpr KeySpec kOursKeys[] = {
+    {"series", ValueKind::label, "label of an approach", "", kRequired},
+    {"workload", ValueKind::label, "a workload's name", "", kRequired},
+    {"link", ValueKind::label, "a link's name", "", kRequired},
+    {"column", ValueKind::column, "the measure: a column of runs.csv", "", kRequired},
+};
+
+constexpr KeySpec kAgainstKeys[] = {
+    {"series", ValueKind::label, "label of an approach"},
     {"workload", ValueKind::label, "a workload's name"},
     {"link", ValueKind::label, "a link's name"},
-    {"because", ValueKind::text, "the reason that the report prints", "", kRequired},
+    {"column", ValueKind::column, "a column of runs.csv of the same unit"},
 };
 
 constexpr KeyTable kTables[] = {
@@ -129,6 +177,9 @@ constexpr KeyTable kTables[] = {
     {"approaches", "An approach with its options: one series of a figure.", kApproachKeys},
     {"exclude", "Cells that match all of approach, workload and link that are given.",
      kExclusionKeys},
+    {"demands", "Ours against a limit or a peer, paired round by round.", kDemandKeys},
+    {"ours", "One measure of one cell.", kOursKeys},
+    {"against", "Another one.", kAgainstKeys},
 };
 
 }  // namespace

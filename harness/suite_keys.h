@@ -12,6 +12,7 @@ enum class ValueKind : uint8_t {
   text,        // any words
   suite_name,  // letters, digits, dashes
   label,       // letters, digits, - _ . +
+  labels,      // one or more of them: a|b
   count,       // bare whole number
   bytes,       // 64MiB
   duration,    // 5ms
@@ -26,6 +27,10 @@ enum class ValueKind : uint8_t {
   map,         // of the table that bears this key's name
   list,        // of such maps, at least one
   options,     // map of an approach's options
+  approach,    // a label, or peer: and a label
+  column,      // of runs.csv, holding numbers
+  formula,     // of numbers, quantities and columns
+  bound,       // a comparison and a number: >= 0.6
 };
 
 // Which workloads a key belongs to; the others refuse it.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "approaches/peer.h"
 #include "approaches/registry.h"
 #include "harness/suite_fields.h"
 #include "lib/region/quantity.h"
@@ -51,14 +52,6 @@ std::vector<Item> read_items(const SuiteSource& source, const Fields& fields, co
   return items;
 }
 
-void check_name(const Fields& fields, std::string_view key, const std::vector<std::string>& names) {
-  if (!fields.has(key)) return;
-  const std::string name = fields.text(key);
-  if (std::ranges::find(names, name) == names.end())
-    fields.refuse(key, "the suite has no " + std::string(key) + " '" + name + "'" +
-                           did_you_mean(name, names));
-}
-
 Exclusion read_exclusion(const Suite& suite, const Fields& fields) {
   std::vector<std::string> approaches, workloads, links;
   for (const ApproachSpec& approach : suite.approaches) {
@@ -71,11 +64,10 @@ Exclusion read_exclusion(const Suite& suite, const Fields& fields) {
   check_name(fields, "workload", workloads);
   check_name(fields, "link", links);
 
-  Exclusion exclusion;
-  if (fields.has("approach")) exclusion.approach = fields.text("approach");
-  if (fields.has("workload")) exclusion.workload = fields.text("workload");
-  if (fields.has("link")) exclusion.link = fields.text("link");
-  if (!exclusion.approach && !exclusion.workload && !exclusion.link)
+  Exclusion exclusion{.approaches = fields.labels("approach"),
+                      .workloads = fields.labels("workload"),
+                      .links = fields.labels("link")};
+  if (exclusion.approaches.empty() && exclusion.workloads.empty() && exclusion.links.empty())
     fields.refuse("because", "of what? name an approach, a workload or a link to leave out");
   exclusion.because = fields.text("because");
   return exclusion;
@@ -101,6 +93,11 @@ Placement read_placement(const std::string& file, const Fields& fields) {
   return {cpus.cpu("source"), cpus.cpu("destination"), cpus.cpu("link")};
 }
 
+// What a series is called that says nothing of it: its approach, a peer without its prefix.
+std::string_view label_of(std::string_view use) {
+  return is_peer(use) ? peer_name(use) : use;
+}
+
 void check_options(const SuiteSource& source, const SyncStrategy& strategy, const SuiteNode& with,
                    ApproachSpec& approach) {
   for (size_t i = 0; i < with.keys.size(); ++i) {
@@ -119,6 +116,13 @@ void check_options(const SuiteSource& source, const SyncStrategy& strategy, cons
 }
 
 }  // namespace
+
+void check_name(const Fields& fields, std::string_view key, const std::vector<std::string>& names) {
+  for (const std::string& name : fields.labels(key))
+    if (std::ranges::find(names, name) == names.end())
+      fields.refuse(key, "the suite has no " + std::string(key) + " '" + name + "'" +
+                             did_you_mean(name, names));
+}
 
 std::span<const LinkProfile> link_profiles() noexcept {
   return kProfiles;
@@ -150,6 +154,7 @@ LinkSpec parse_link(const SuiteSource& source, const SuiteNode& node) {
   link.shape.queue_bytes = fields.queue("queue");
   if (const std::string engine = fields.text("engine"); engine != "auto")
     link.engine = engine_of(engine);
+  if (fields.text("idle") == "sleep") link.idle = IdleCpus::sleep;
   return link;
 }
 
@@ -158,7 +163,7 @@ ApproachSpec parse_approach(const SuiteSource& source, const SuiteNode& node) {
   ApproachSpec approach;
   approach.at = node.at;
   approach.use = fields.text("use");
-  approach.as = fields.has("as") ? fields.text("as") : approach.use;
+  approach.as = fields.has("as") ? fields.text("as") : std::string(label_of(approach.use));
   const SyncStrategy* strategy = source.known.find(approach.use);
   if (!strategy) {
     std::string names;
@@ -169,6 +174,7 @@ ApproachSpec parse_approach(const SuiteSource& source, const SuiteNode& node) {
   }
   if (const SuiteNode* with = fields.given("with"))
     check_options(source, *strategy, *with, approach);
+  approach.cpu = fields.cpu("cpu");
   return approach;
 }
 
@@ -204,6 +210,8 @@ Suite parse_suite(const std::string& text, const std::string& path,
   if (const SuiteNode* exclusions = fields.given("exclude"))
     for (const SuiteNode& node : exclusions->items)
       suite.exclusions.push_back(read_exclusion(suite, Fields(path, node, key_table("exclude"))));
+  if (const SuiteNode* demands = fields.given("demands"))
+    suite.demands = parse_demands(source, suite, *demands);
   return suite;
 }
 

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "harness/suite.h"
 #include "harness/suite_document.h"
+#include "harness/suite_fields.h"
 
 namespace memsync {
 
@@ -18,5 +21,11 @@ struct SuiteSource {
 Workload parse_workload(const SuiteSource& source, const SuiteNode& node);
 LinkSpec parse_link(const SuiteSource& source, const SuiteNode& node);
 ApproachSpec parse_approach(const SuiteSource& source, const SuiteNode& node);
+// The demands of `suite`, whose other lists have been read.
+std::vector<Demand> parse_demands(const SuiteSource& source, const Suite& suite,
+                                  const SuiteNode& list);
+
+// Refuses a `key` that is given and none of `names`: those that the suite has.
+void check_name(const Fields& fields, std::string_view key, const std::vector<std::string>& names);
 
 }  // namespace memsync

@@ -71,6 +71,10 @@ TEST(SuiteRefusal, NamesTheKeyOfTheSuiteItself) {
        "s.yaml:1:44: `approach`: the suite has no approach 'flor' (did you mean 'floor'?)"},
       {"exclude: [{workload: v, because: x}]",
        "s.yaml:1:44: `workload`: the suite has no workload 'v' (did you mean 'w'?)"},
+      {"exclude: [{link: local|locl, because: x}]",
+       "s.yaml:1:40: `link`: the suite has no link 'locl' (did you mean 'local'?)"},
+      {"exclude: [{link: local|, because: x}]",
+       "s.yaml:1:40: `link`: 'local|' ends where a label should follow"},
       {"<<: {seed: 1}", "s.yaml:1:23: there is no key '<<' here"},
   };
   for (const Refused& each : cases) EXPECT_EQ(refusal(head(each.text) + kRest), each.sentence);
@@ -117,7 +121,7 @@ TEST(SuiteRefusal, NamesTheKeyOfAWorkload) {
       {"word",
        "s.yaml:3:3: each of `workloads` is a map with keys of: name, does, region, chunk, content, "
        "access, draws, touch, "
-       "accesses, for, dirty, writer, rounds, receivers, after"},
+       "accesses, threads, source, for, dirty, writer, changes, rounds, receivers, after"},
       {"{name: w, does: raed, region: 1B}",
        "s.yaml:3:19: `does`: 'raed' is none of read update handover (did you mean 'read'?)"},
       {"{name: a/b, does: read, region: 1B}",
@@ -177,6 +181,11 @@ TEST(SuiteRefusal, NamesTheKeyOfAWorkload) {
        "s.yaml:3:48: `touch`: belongs to an update with a `writer`"},
       {"{name: w, does: update, region: 1KiB, dirty: 1%, writer: {}}",
        "s.yaml:3:60: `writer`: beside `dirty`: one of the two"},
+      {"{name: w, does: update, region: 1KiB, writer: {}, changes: destination}",
+       "s.yaml:3:49: `writer`: writes at the source; leave it out where changes are made at the "
+       "destination"},
+      {"{name: w, does: read, region: 1KiB, changes: destination}",
+       "s.yaml:3:48: `changes`: does not belong to a workload that does read"},
       {"{name: w, does: update, region: 1KiB, dirty: 1}",
        "s.yaml:3:48: `dirty`: '1' is no share: write a number and one of %"},
       {"{name: w, does: update, region: 1KiB, dirty: 0}",
@@ -282,7 +291,8 @@ TEST(SuiteRefusal, NamesTheApproachAndItsOption) {
        "are: userfaultfd "
        "tcp_copy floor mmap_push"},
       {"{as: x}",
-       "s.yaml:3:3: key 'use' is missing: name of the approach, as `memsync list` gives it"},
+       "s.yaml:3:3: key 'use' is missing: name of the approach, as `memsync list` gives it; "
+       "peer:NAME: the program of --peer NAME=EXECUTABLE"},
       {"{use: floor}\n- {use: floor}",
        "s.yaml:4:3: there are two approaches named 'floor', the first in line 3"},
       {"{use: userfaultfd, with: {prefech: none}}",

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "harness/columns.h"
 #include "harness/suite.h"
 #include "harness/suite_keys.h"
 #include "lib/region/quantity.h"
@@ -42,6 +43,13 @@ Json choice(std::string_view choices) {
   return {{"enum", values}};
 }
 
+Json column_names() {
+  Json names = Json::array();
+  for (const Column& column : columns())
+    if (is_number(column)) names.push_back(column.name);
+  return {{"enum", names}};
+}
+
 Json whole_number(const KeySpec& key) {
   Json schema = {{"type", "integer"}, {"minimum", 0}};
   if (!key.at_least.empty()) schema["minimum"] = parse_count(key.at_least);
@@ -60,6 +68,11 @@ Json value_schema(const KeySpec& key) {
     // A label of digits alone is a number to YAML.
     case ValueKind::label:
       return either(pattern(kLabel), {{"type", "number"}, {"minimum", 0}});
+    case ValueKind::labels: {
+      const std::string label = "[A-Za-z0-9][A-Za-z0-9._+-]{0,63}";
+      return either(pattern("^" + label + "([|]" + label + ")*$"),
+                    {{"type", "number"}, {"minimum", 0}});
+    }
     case ValueKind::count:
       return whole_number(key);
     case ValueKind::bytes:
@@ -83,6 +96,15 @@ Json value_schema(const KeySpec& key) {
     case ValueKind::access:
       return pattern("^(sequential|random|zipf:[0-9]+(\\.[0-9]+)?|stride:" + std::string(kNumber) +
                      kByteUnits + "|trace:.+)$");
+    case ValueKind::approach:
+      return either(pattern("^(peer:)?" + std::string(kLabel).substr(1)),
+                    {{"type", "number"}, {"minimum", 0}});
+    case ValueKind::column:
+      return column_names();
+    case ValueKind::formula:
+      return either(pattern("\\S"), {{"type", "number"}});
+    case ValueKind::bound:
+      return pattern("^(>=|<=|>|<) *" + std::string(kNumber) + "$");
     case ValueKind::map:
       return {{"$ref", "#/$defs/" + std::string(key.name)}};
     case ValueKind::list:
@@ -134,11 +156,14 @@ void add_conditions(const KeyTable& table, Json& schema) {
   if (table.name == "exclude")
     schema["anyOf"] = Json::array(
         {{{"required", {"approach"}}}, {{"required", {"workload"}}}, {{"required", {"link"}}}});
+  if (table.name == "demands")
+    schema["oneOf"] = Json::array({{{"required", {"against"}}}, {{"required", {"limit"}}}});
+  if (table.name == "against") schema["minProperties"] = 1;
   if (table.name == "workloads")
     schema["allOf"] =
         Json::array({foreign_keys("read", kRead), foreign_keys("update", kUpdate),
                      foreign_keys("handover", kHandover), neither_both("accesses", "for"),
-                     neither_both("dirty", "writer")});
+                     neither_both("threads", "for"), neither_both("dirty", "writer")});
 }
 
 Json object_of(const KeyTable& table) {

@@ -59,6 +59,19 @@ Surroundings surroundings_of(std::string_view table, std::string_view key) {
   if (table == "exclude")
     return {head + workloads + links + approaches + ", exclude: [", "workload: w, because: x",
             "]}"};
+  const std::string ours = "ours: {series: floor, workload: w, link: l, column: full_s}";
+  const std::string demand = "demands: [{id: d, what: x, required: <= 1, ";
+  if (table == "demands")
+    return {head + workloads + links + approaches + ", demands: [",
+            "id: d, what: x, required: <= 1" + (key == "ours" ? "" : ", " + ours) +
+                (key == "against" || key == "limit" ? "" : ", limit: 1s"),
+            "]}"};
+  if (table == "ours")
+    return {head + workloads + links + approaches + ", " + demand + "limit: 1s, ours: ",
+            "series: floor, workload: w, link: l, column: full_s", "}]}"};
+  if (table == "against")
+    return {head + workloads + links + approaches + ", " + demand + ours + ", against: ", "",
+            "}]}"};
   if (table == "links") return {head + workloads + approaches + ", links: [", "name: l", "]}"};
   if (table == "approaches")
     return {head + workloads + links + "approaches: [", "use: floor", "]}"};
@@ -114,7 +127,7 @@ TEST(SuiteSchema, ShippedSuitesAreAccepted) {
   for (const SuiteSummary& summary : suites) {
     EXPECT_EQ(summary.problem, "");
     EXPECT_FALSE(summary.question.empty()) << summary.path;
-    const Suite suite = load_suite(summary.path, {}, described_strategies());
+    const Suite suite = load_suite(summary.path, {}, registered_strategies());
     EXPECT_EQ(suite.name, summary.name);
     EXPECT_FALSE(suite.hypothesis.empty()) << summary.path;
     names.insert(summary.name);

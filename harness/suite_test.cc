@@ -71,10 +71,10 @@ workloads:
     after: 1s
 links:
   - {name: lan, rate: 1Gbit/s, rtt: 5ms, loss: 0.1%, jitter: 0ms, queue: auto, engine: auto}
-  - {use: wan, loss: 1%}
+  - {use: wan, loss: 1%, idle: sleep}
 approaches:
   - {use: tcp_copy}
-  - {use: userfaultfd, as: uffd-demand, with: {prefetch: none}}
+  - {use: userfaultfd, as: uffd-demand, with: {prefetch: none}, cpu: 0}
 exclude:
   - {approach: tcp_copy, workload: move, because: it has no hand-over}
 )";
@@ -107,12 +107,17 @@ TEST(Suite, ReadsTheExampleOfItsDocumentation) {
   EXPECT_EQ(suite.links[1].shape, (LinkShape{100'000'000, 50ms, 0.01, 0ms, std::nullopt}));
   EXPECT_FALSE(suite.links[1].engine.has_value());
 
+  EXPECT_EQ(suite.links[0].idle, IdleCpus::awake);
+  EXPECT_EQ(suite.links[1].idle, IdleCpus::sleep);
+
   ASSERT_EQ(suite.approaches.size(), 2u);
+  EXPECT_EQ(suite.placement_of(suite.approaches[0]).destination, 1u);
+  EXPECT_EQ(suite.placement_of(suite.approaches[1]).destination, 0u);
   EXPECT_EQ(suite.approaches[0].as, "tcp_copy");
   EXPECT_EQ(suite.approaches[1].as, "uffd-demand");
   EXPECT_EQ(suite.approaches[1].with.at("prefetch"), "none");
-  EXPECT_EQ(suite.exclusions.at(0).workload, "move");
-  EXPECT_FALSE(suite.exclusions.at(0).link.has_value());
+  EXPECT_EQ(suite.exclusions.at(0).workloads, std::vector<std::string>{"move"});
+  EXPECT_TRUE(suite.exclusions.at(0).links.empty());
 }
 
 TEST_F(SuiteFiles, DefaultsAreThoseOfTheTables) {

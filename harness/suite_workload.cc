@@ -41,10 +41,15 @@ void refuse_foreign_keys(const Fields& fields, WorkloadKind does) {
       fields.refuse(other, "beside `" + std::string(one) + "`: one of the two");
   };
   refuse_both("accesses", "for");
+  refuse_both("threads", "for");  // how many accesses each would make is not known before
   refuse_both("dirty", "writer");
   if (does == WorkloadKind::update && !fields.has("writer"))
     for (const char* key : {"touch", "after"})
       if (fields.has(key)) fields.refuse(key, "belongs to an update with a `writer`");
+  if (fields.has("writer") && fields.text("changes") == "destination")
+    fields.refuse("writer",
+                  "writes at the source; leave it out where changes are made at the "
+                  "destination");
 }
 
 ContentSpec read_content(const SuiteSource& source, const Fields& fields) {
@@ -144,6 +149,7 @@ void read_changes(const SuiteSource& source, const Fields& fields, Workload& wor
     workload.dirty_ratio = fields.has("dirty") ? fields.ratio("dirty") : 0.01;
   }
   if (is_handover) return;
+  workload.changes_at_destination = fields.text("changes") == "destination";
   workload.rounds = fields.count("rounds");
   workload.receivers = fields.count("receivers");
 }
@@ -186,6 +192,10 @@ Workload parse_workload(const SuiteSource& source, const SuiteNode& node) {
     if (fields.has("accesses")) workload.accesses = fields.count("accesses");
     if (fields.has("for")) workload.for_duration = fields.duration("for");
     read_draws(fields, workload);
+    workload.threads = fields.count("threads");
+    workload.is_computed = fields.text("source") == "computed";
+    if (workload.is_computed && workload.content.kind == ContentSpec::Kind::file)
+      fields.refuse("source", "a file's content is read, not computed");
   } else {
     read_changes(source, fields, workload);
   }

@@ -32,7 +32,10 @@ nlohmann::json to_json(const Workload& workload) {
                          {"content", static_cast<int>(workload.content.kind)},
                          {"content_path", workload.content.path},
                          {"access", to_json(workload.access)},
-                         {"rounds", workload.rounds}};
+                         {"changes_at_destination", workload.changes_at_destination},
+                         {"rounds", workload.rounds},
+                         {"threads", workload.threads},
+                         {"is_computed", workload.is_computed}};
   if (workload.accesses) json["accesses"] = *workload.accesses;
   if (workload.for_duration) json["for_ns"] = workload.for_duration->count();
   if (workload.dirty_ratio) json["dirty_ratio"] = *workload.dirty_ratio;
@@ -52,7 +55,10 @@ Workload workload_from_json(const nlohmann::json& json) {
   workload.content.kind = static_cast<ContentSpec::Kind>(json.at("content").get<int>());
   workload.content.path = json.at("content_path");
   workload.access = access_from_json(json.at("access"));
+  workload.changes_at_destination = json.at("changes_at_destination");
   workload.rounds = json.at("rounds");
+  workload.threads = json.at("threads");
+  workload.is_computed = json.at("is_computed");
   if (json.contains("accesses")) workload.accesses = json["accesses"].get<uint64_t>();
   if (json.contains("for_ns")) workload.for_duration = Nanoseconds(json["for_ns"].get<int64_t>());
   if (json.contains("dirty_ratio")) workload.dirty_ratio = json["dirty_ratio"].get<double>();

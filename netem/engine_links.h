@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "lib/os/awake_cpus.h"
@@ -37,7 +38,7 @@ class TopologyLink : public Link {
 
  private:
   const LinkSetup setup_;
-  const AwakeCpus awake_;  // a sleeping CPU would be a part of the line
+  std::optional<AwakeCpus> awake_;  // a sleeping CPU would be a part of the line
   const Topology topology_;
   RootQueue from_source_;  // of the hosts' devices,
   RootQueue from_destination_;

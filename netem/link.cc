@@ -49,6 +49,7 @@ TopologyLink::TopologyLink(const LinkSetup& setup,
       to_source_(middle(), "source"),
       to_destination_(middle(), "destination"),
       source_packets_(source()) {
+  if (setup_.idle == IdleCpus::awake) awake_.emplace();
   from_source_.add_pfifo(kAmpleQueue);
   from_destination_.add_pfifo(kAmpleQueue);
 }

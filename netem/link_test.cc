@@ -2,10 +2,12 @@
 #include "netem/link.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <tuple>
 
+#include "lib/os/awake_cpus.h"
 #include "netem/calibration.h"
 #include "netem/link_test_traffic.h"
 
@@ -76,6 +78,25 @@ TEST_P(EachEngine, DeliversNothingWhileItIsCutAndEverythingAfterItIsMended) {
   link->set_cut(false);
   EXPECT_EQ(send_datagrams(*link, Direction::forth, 20, 100), 20u);
   EXPECT_EQ(send_datagrams(*link, Direction::back, 20, 100), 20u);
+}
+
+// Descriptors of this process that keep CPUs from sleeping.
+size_t requests_to_stay_awake() {
+  const std::filesystem::directory_iterator open("/proc/self/fd");
+  return static_cast<size_t>(std::ranges::count_if(open, [](const auto& descriptor) {
+    std::error_code gone;
+    return std::filesystem::read_symlink(descriptor, gone) == "/dev/cpu_dma_latency";
+  }));
+}
+
+TEST_P(EachEngine, KeepsCpusFromSleepingUnlessTheyMay) {
+  if (const AwakeCpus awake; !awake.problem().empty()) GTEST_SKIP() << awake.problem();
+  {
+    const auto link = make_link({.engine = GetParam(), .idle = IdleCpus::sleep});
+    EXPECT_EQ(requests_to_stay_awake(), 0u);
+  }
+  const auto link = make_link({.engine = GetParam()});
+  EXPECT_EQ(requests_to_stay_awake(), 1u);
 }
 
 TEST_P(EachEngine, RefusesACongestionControlThatTheKernelLacks) {

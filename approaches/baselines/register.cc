@@ -1,5 +1,11 @@
+#include <array>
+#include <stdexcept>
+
 #include "approaches/baselines/floor.h"
+#include "approaches/baselines/placed_memory.h"
+#include "approaches/baselines/sigsegv.h"
 #include "approaches/baselines/tcp_copy.h"
+#include "approaches/baselines/uffd_copy.h"
 #include "approaches/registry.h"
 
 namespace memsync {
@@ -8,22 +14,43 @@ void register_baselines(std::vector<const SyncStrategy*>& strategies);
 
 namespace {
 
-// A baseline has no options, needs nothing of the machine and is told apart by its sides.
-template <typename Source, typename Destination>
+// A baseline is told apart by its sides and by what it asks of the machine.
+struct Ways {
+  std::unique_ptr<Side> (*open_source)(SideSetup);
+  std::unique_ptr<Side> (*open_destination)(SideSetup);
+  std::vector<std::string> (*problems)(const Options&) = [](const Options&) {
+    return std::vector<std::string>{};
+  };
+};
+
+template <typename OneSide>
+std::unique_ptr<Side> open_side(SideSetup setup) {
+  return std::make_unique<OneSide>(std::move(setup));
+}
+
+std::unique_ptr<Side> open_staged_copy(SideSetup setup) {
+  if (setup.options == nullptr) throw std::invalid_argument("tcp_uffd_copy needs its options");
+  const tcp_copy::Landing landing{baselines::placed_unit_bytes(*setup.options)};
+  return std::make_unique<tcp_copy::DestinationSide>(std::move(setup), landing);
+}
+
 class Baseline : public SyncStrategy {
  public:
-  explicit Baseline(const StrategyInfo& info) : info_(info) {}
+  Baseline(const StrategyInfo& info, Ways ways) : info_(info), ways_(ways) {}
   const StrategyInfo& info() const noexcept override { return info_; }
-  std::vector<std::string> unmet_requirements(const Options&) const override { return {}; }
+  std::vector<std::string> unmet_requirements(const Options& options) const override {
+    return ways_.problems(options);
+  }
   std::unique_ptr<Side> open_source(SideSetup setup) const override {
-    return std::make_unique<Source>(std::move(setup));
+    return ways_.open_source(std::move(setup));
   }
   std::unique_ptr<Side> open_destination(SideSetup setup) const override {
-    return std::make_unique<Destination>(std::move(setup));
+    return ways_.open_destination(std::move(setup));
   }
 
  private:
   const StrategyInfo info_;
+  const Ways ways_;
 };
 
 constexpr StrategyInfo kTcpCopy{
@@ -51,13 +78,55 @@ constexpr StrategyInfo kFloor{
     .attachment = "memory",
     .payload_is_exact = true};  // none at all
 
+constexpr StrategyInfo kUffdCopy{
+    .name = "uffd_copy",
+    .summary = "UFFDIO_COPY of bytes that are here already, without a fault: a ceiling",
+    .reference = "what userfaultfd costs when nobody waits for it",
+    .can = {.source_before = Access::read, .destination_before = Access::read},
+    .attachment = "userfaultfd"};
+
+constexpr std::array kStagedOptions = {baselines::kPlacedUnit};
+constexpr StrategyInfo kTcpUffdCopy{
+    .name = "tcp_uffd_copy",
+    .summary = "tcp_copy into one buffer that stays warm, placed by UFFDIO_COPY: a ceiling",
+    .reference = "what a bulk pull over a stream can reach",
+    .can = kTcpCopy.can,
+    .options = kStagedOptions,
+    .attachment = "userfaultfd",
+    .transport = "stream",
+    .payload_is_exact = true};
+
+constexpr StrategyInfo kSigsegv{
+    .name = "sigsegv",
+    .summary =
+        "brings each page at its first touch by a SIGSEGV handler and mprotect, the older way",
+    .reference = "Li, Hudak: Memory Coherence in Shared Virtual Memory Systems (TOCS 7.4, 1989)",
+    .can = {.source_before = Access::read_write,
+            .destination_before = Access::read,
+            .readable_before_complete = true},
+    .attachment = "mprotect",
+    .transport = "native"};
+
+// Options that another file holds are no constants of this one.
+StrategyInfo with_options(StrategyInfo info, std::span<const OptionSpec> options) {
+  info.options = options;
+  return info;
+}
+
 }  // namespace
 
 void register_baselines(std::vector<const SyncStrategy*>& strategies) {
-  static const Baseline<tcp_copy::SourceSide, tcp_copy::DestinationSide> kCopy(kTcpCopy);
-  static const Baseline<floor::SourceSide, floor::DestinationSide> kShared(kFloor);
-  strategies.push_back(&kCopy);
-  strategies.push_back(&kShared);
+  static const Baseline kBaselines[] = {
+      {kTcpCopy, {open_side<tcp_copy::SourceSide>, open_side<tcp_copy::DestinationSide>}},
+      {kFloor, {open_side<floor::SourceSide>, open_side<floor::DestinationSide>}},
+      {with_options(kUffdCopy, uffd_copy::option_specs()),
+       {open_side<uffd_copy::SourceSide>, open_side<uffd_copy::DestinationSide>,
+        baselines::placing_problems}},
+      {kTcpUffdCopy,
+       {open_side<tcp_copy::SourceSide>, open_staged_copy, baselines::placing_problems}},
+      {with_options(kSigsegv, sigsegv::option_specs()),
+       {open_side<sigsegv::SourceSide>, open_side<sigsegv::DestinationSide>, sigsegv::problems}}};
+  for (const Baseline& baseline : kBaselines) strategies.push_back(&baseline);
 }
 
 }  // namespace memsync

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <vector>
 
+#include "approaches/baselines/placed_memory.h"
 #include "lib/os/error.h"
 #include "lib/os/mapping.h"
 
@@ -177,8 +178,9 @@ void SourceSide::rethrow_failure() const {
 
 // --- destination -------------------------------------------------------------------------------
 
-DestinationSide::DestinationSide(SideSetup setup)
+DestinationSide::DestinationSide(SideSetup setup, Landing landing)
     : setup_(checked(std::move(setup), true)),
+      landing_(landing),
       stream_(setup_.network->connect("source", kService, after(setup_.connect_limit))) {
   const std::stop_callback on_stop(setup_.stop, [this] { stream_->shut_down(); });
   Header header;
@@ -200,13 +202,34 @@ void DestinationSide::receive_copy(std::span<const std::byte> header) {
     throw_errno("receiving a copy: the source's region has " + std::to_string(size) +
                     " bytes, this one " + std::to_string(memory.size()),
                 EPROTO);
+  if (is_first && landing_.staging_bytes > 0)
+    receive_placed(memory);
+  else
+    receive_pieces(memory, is_first);
+  stream_->write_all(encode(memory.size()), after(kStallLimit));
+}
+
+void DestinationSide::receive_pieces(std::span<std::byte> memory, bool is_first) {
   for (uint64_t done = 0; done < memory.size(); done += kPieceBytes) {
     const auto piece = memory.subspan(done, std::min(kPieceBytes, memory.size() - done));
     if (is_first) populate(piece);
     stream_->read_all(piece, after(kStallLimit));
     received_.fetch_add(piece.size(), std::memory_order_release);
   }
-  stream_->write_all(encode(memory.size()), after(kStallLimit));
+}
+
+void DestinationSide::receive_placed(std::span<std::byte> memory) {
+  const baselines::PlacedMemory placed(memory);
+  const Mapping staging = Mapping::anonymous(landing_.staging_bytes, Population::at_once);
+  for (uint64_t done = 0; done < memory.size(); done += landing_.staging_bytes) {
+    const uint64_t length = std::min(landing_.staging_bytes, memory.size() - done);
+    const auto piece = staging.bytes().first(round_up_to_page(length));
+    stream_->read_all(piece.first(length), after(kStallLimit));
+    std::memset(piece.data() + length, 0, piece.size() - length);  // the tail's page
+    placed.place(done, piece);
+    received_.fetch_add(length, std::memory_order_release);
+  }
+  placed.finish();
 }
 
 void DestinationSide::receive_copies() {

@@ -43,10 +43,16 @@ class SourceSide : public Side {
   std::jthread greeter_;
 };
 
+// Where the bytes of the first copy land: in the region's memory at once, or in one buffer that
+// stays warm, from which UFFDIO_COPY places them.
+struct Landing {
+  uint64_t staging_bytes = 0;  // whole pages; 0: at once
+};
+
 // Has every byte when it has been constructed; later copies come in the background.
 class DestinationSide : public Side {
  public:
-  explicit DestinationSide(SideSetup setup);
+  explicit DestinationSide(SideSetup setup, Landing landing = {});
   ~DestinationSide() override;
   RegionView region() override { return {.memory = setup_.store->mapping(), .path = {}}; }
   std::optional<SyncReport> sync(Deadline) override { return std::nullopt; }
@@ -56,8 +62,11 @@ class DestinationSide : public Side {
  private:
   void receive_copies();
   void receive_copy(std::span<const std::byte> header);
+  void receive_pieces(std::span<std::byte> memory, bool is_first);
+  void receive_placed(std::span<std::byte> memory);
 
   const SideSetup setup_;
+  const Landing landing_;
   const std::unique_ptr<Stream> stream_;
   std::atomic<uint64_t> received_{0};
   mutable Mutex mutex_;

@@ -45,6 +45,17 @@ class Strategy : public SyncStrategy {
     }
   }
 
+  // Whoever's writes go back is the only one that writes: two would overwrite each other.
+  Capabilities capabilities(const Options& options) const override {
+    Capabilities can = info().can;
+    if (settings_from(options).writes == Writes::back) {
+      can.source_before = Access::read;
+      can.destination_before = Access::read_write;
+      can.writes_reach_peer = true;
+    }
+    return can;
+  }
+
   std::unique_ptr<Side> open_source(SideSetup setup) const override {
     const Settings settings = settings_of(setup);
     return std::make_unique<SourceSide>(std::move(setup), settings);

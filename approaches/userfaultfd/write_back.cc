@@ -13,7 +13,9 @@ namespace {
 
 // One answer on the wire should not keep a demand waiting for long.
 constexpr uint64_t kPieceBytes = 64 << 10;
-constexpr size_t kPiecesInFlight = 64;  // 4 MiB: 1.3 Gbit/s at 25 ms
+// Single pages must fill the link as well as long runs do: 8 MiB are 2.6 Gbit/s at 25 ms.
+constexpr size_t kPiecesInFlight = 2048;
+constexpr uint64_t kBytesInFlight = 8 << 20;
 
 class Writing : public CompletionSink {
  public:
@@ -22,7 +24,7 @@ class Writing : public CompletionSink {
         region_(region),
         deadline_(deadline),
         staging_(Mapping::anonymous(kPiecesInFlight * kPieceBytes)) {
-    for (size_t i = 0; i < kPiecesInFlight; ++i) free_.push_back(i);
+    for (size_t i = kPiecesInFlight; i > 0; --i) free_.push_back(i - 1);
   }
 
   void write(ByteRange range) {
@@ -44,6 +46,7 @@ class Writing : public CompletionSink {
     MutexLock lock(mutex_);
     for (const Completion& completion : done) {
       free_.push_back(completion.tag);
+      in_flight_ -= pieces_[completion.tag].length;
       if (!completion.error || error_) continue;
       error_ = completion.error;
       failed_ = pieces_[completion.tag];
@@ -58,8 +61,9 @@ class Writing : public CompletionSink {
     size_t tag = 0;
     {
       MutexLock lock(mutex_);
-      while (free_.empty()) changed_.wait(mutex_);
+      while (free_.empty() || in_flight_ + piece.length > kBytesInFlight) changed_.wait(mutex_);
       if (error_) return;
+      in_flight_ += piece.length;
       tag = free_.back();
       free_.pop_back();
       pieces_[tag] = piece;
@@ -77,6 +81,7 @@ class Writing : public CompletionSink {
   Mutex mutex_;
   Condition changed_;
   std::vector<size_t> free_ GUARDED_BY(mutex_);  // parts of the staging memory, by tag
+  uint64_t in_flight_ GUARDED_BY(mutex_) = 0;    // bytes
   std::array<ByteRange, kPiecesInFlight> pieces_ GUARDED_BY(mutex_);
   std::error_code error_ GUARDED_BY(mutex_);
   ByteRange failed_ GUARDED_BY(mutex_);

@@ -179,6 +179,23 @@ TEST(PatternReader, NeedsNoMemoryForAnySize) {
   EXPECT_THROW(reader.read_at(far, (uint64_t{1} << 60) - 63), std::out_of_range);
 }
 
+TEST(ReadOnlyStore, ReadsAsItsReaderAndTakesNoWrite) {
+  ReadOnlyStore store(std::make_unique<PatternReader>(ContentKind::random, 3, 10'000));
+  PatternReader reference(ContentKind::random, 3, 10'000);
+  std::vector<std::byte> read(10'000), expected(10'000);
+  store.read_at(read, 0);
+  reference.read_at(expected, 0);
+  EXPECT_EQ(read, expected);
+  EXPECT_EQ(store.size_bytes(), 10'000u);
+  EXPECT_TRUE(store.mapping().empty() && store.readable_memory().empty());
+  try {
+    store.write_at(read, 0);
+    FAIL() << "took a write";
+  } catch (const std::system_error& problem) {
+    EXPECT_EQ(problem.code(), std::errc::read_only_file_system);
+  }
+}
+
 TEST(OpenReader, KnowsItsNamesAndListsThemOtherwise) {
   EXPECT_EQ(open_reader("zero", 5, 0)->size_bytes(), 5u);
   EXPECT_EQ(open_reader("pattern", 5, 0)->size_bytes(), 5u);

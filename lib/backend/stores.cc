@@ -78,4 +78,10 @@ void PatternReader::read_at(std::span<std::byte> into, uint64_t offset) {
   fill_content(kind_, seed_, into, offset);
 }
 
+void ReadOnlyStore::write_at(std::span<const std::byte> from, uint64_t offset) {
+  throw_errno("writing " + std::to_string(from.size()) + " bytes at " + std::to_string(offset) +
+                  " of a store that is only read",
+              EROFS);
+}
+
 }  // namespace memsync

@@ -1,6 +1,7 @@
 // The stores that need nothing but this host: memory, a file, seeded content, zeros.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "lib/backend/backend.h"
@@ -58,6 +59,22 @@ class PatternReader : public Reader {
   ContentKind kind_;
   uint64_t seed_;
   uint64_t size_;
+};
+
+// A reader where a store is wanted: every write is refused (EROFS).
+class ReadOnlyStore : public Backend {
+ public:
+  explicit ReadOnlyStore(std::unique_ptr<Reader> bytes) : bytes_(std::move(bytes)) {}
+  void read_at(std::span<std::byte> into, uint64_t offset) override {
+    bytes_->read_at(into, offset);
+  }
+  void write_at(std::span<const std::byte> from, uint64_t offset) override;
+  void sync() override {}
+  uint64_t size_bytes() const override { return bytes_->size_bytes(); }
+  std::span<const std::byte> readable_memory() const override { return bytes_->readable_memory(); }
+
+ private:
+  std::unique_ptr<Reader> bytes_;
 };
 
 // Throws std::out_of_range naming both, unless [offset, offset + length) lies within size_bytes.

@@ -24,6 +24,14 @@ FileDescriptor FileDescriptor::memory_file(const std::string& name, uint64_t siz
   return file;
 }
 
+std::pair<FileDescriptor, FileDescriptor> FileDescriptor::pipe() {
+  int ends[2];
+  check(::pipe2(ends, O_CLOEXEC), "pipe");
+  std::pair<FileDescriptor, FileDescriptor> result{ends[0], ends[1]};
+  check(::fcntl(ends[0], F_SETFL, O_NONBLOCK), "making a pipe's end non-blocking");
+  return result;
+}
+
 std::pair<FileDescriptor, FileDescriptor> FileDescriptor::socket_pair() {
   int ends[2];
   check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), "socketpair");

@@ -21,6 +21,8 @@ class FileDescriptor {
   static FileDescriptor event();
   // An anonymous memory file of `size_bytes` bytes (memfd_create(2)).
   static FileDescriptor memory_file(const std::string& name, uint64_t size_bytes);
+  // A pipe: the end to read from, which never blocks, and the end to write to, which may.
+  static std::pair<FileDescriptor, FileDescriptor> pipe();
   // Two connected UNIX stream sockets; both close on exec.
   static std::pair<FileDescriptor, FileDescriptor> socket_pair();
 

@@ -55,7 +55,7 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 void become(const ProcessSetup& setup, const char* program, char** argv, char** envp, pid_t parent,
             std::vector<std::pair<int, int>>& descriptors) {
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || ::getppid() != parent) return;
-  if (setup.group == ProcessGroup::own) ::setpgid(0, 0);
+  if (setup.group != ProcessGroup::of_the_parent) ::setpgid(0, 0);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -131,7 +131,8 @@ Process Process::start(const ProcessSetup& setup) {
     ::_exit(127);
   }
   write_end = FileDescriptor{};
-  Process process{pid, FileDescriptor{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))}};
+  Process process{pid, FileDescriptor{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))},
+                  setup.group == ProcessGroup::killed_with_it};
   int error = 0;
   ssize_t got = 0;
   do {
@@ -143,11 +144,15 @@ Process Process::start(const ProcessSetup& setup) {
 }
 
 Process::Process(Process&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)), end_(other.end_) {}
+    : pid_(std::exchange(other.pid_, -1)),
+      pidfd_(std::move(other.pidfd_)),
+      ends_its_group_(other.ends_its_group_),
+      end_(other.end_) {}
 
 Process& Process::operator=(Process&& other) noexcept {
   std::swap(pid_, other.pid_);
   std::swap(pidfd_, other.pidfd_);
+  std::swap(ends_its_group_, other.ends_its_group_);
   std::swap(end_, other.end_);
   return *this;
 }
@@ -155,6 +160,7 @@ Process& Process::operator=(Process&& other) noexcept {
 Process::~Process() {
   if (pid_ < 0 || end_) return;
   kill(SIGKILL);
+  end_group();
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
@@ -168,6 +174,7 @@ std::optional<ProcessEnd> Process::wait_until(Deadline deadline) {
       if (Clock::now() < deadline) continue;
       return std::nullopt;
     }
+    end_group();
     int status = 0;
     ProcessEnd end;
     while (::wait4(pid_, &status, 0, &end.usage) < 0)
@@ -177,6 +184,11 @@ std::optional<ProcessEnd> Process::wait_until(Deadline deadline) {
     end_ = end;
   }
   return end_;
+}
+
+// Only before it is waited for: until then nobody else's group can have this number.
+void Process::end_group() const noexcept {
+  if (ends_its_group_) ::kill(-pid_, SIGKILL);
 }
 
 void Process::kill(int signal) noexcept {

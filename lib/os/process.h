@@ -14,8 +14,9 @@
 
 namespace memsync {
 
-// own: a Ctrl-C at the terminal reaches the parent alone, which decides.
-enum class ProcessGroup : uint8_t { own, of_the_parent };
+// own: a Ctrl-C at the terminal reaches the parent alone, which decides. killed_with_it: one of its
+// own, and whoever it started and left there is killed when it has ended, and with it.
+enum class ProcessGroup : uint8_t { own, of_the_parent, killed_with_it };
 
 struct ProcessSetup {
   std::vector<std::string> arguments{};  // [0]: the program, a path or a name looked up in PATH
@@ -60,9 +61,13 @@ class Process {
   void kill(int signal) noexcept;
 
  private:
-  Process(pid_t pid, FileDescriptor pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
+  Process(pid_t pid, FileDescriptor pidfd, bool ends_its_group)
+      : pid_(pid), pidfd_(std::move(pidfd)), ends_its_group_(ends_its_group) {}
+  void end_group() const noexcept;
+
   pid_t pid_ = -1;
   FileDescriptor pidfd_;
+  bool ends_its_group_ = false;
   std::optional<ProcessEnd> end_;
 };
 

@@ -1,6 +1,7 @@
 // The link as a side of an approach sees it: hosts by name, services by name, streams between.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -34,6 +35,8 @@ class Network {
 //   self       this host's name        addresses   IPv4 or IPv6 address of each host, self included
 std::unique_ptr<Network> make_tcp_network(std::string self,
                                           std::map<std::string, std::string> addresses);
+// The port of a service on such a network.
+uint16_t tcp_port(std::string_view service) noexcept;
 // One address as a person types it: HOST:PORT ([HOST]:PORT for IPv6; port 0 takes a free one) or
 // unix:PATH. Whatever the host and the service are called, they are there; address() gives the one
 // that listen() got. Throws std::invalid_argument for what is no address or not known.

@@ -10,11 +10,6 @@ namespace {
 
 namespace ip = boost::asio::ip;
 
-uint16_t port_of(std::string_view service) {
-  const uint64_t hash = hash64(std::as_bytes(std::span(service)));
-  return static_cast<uint16_t>(20000 + hash % 10000);
-}
-
 class TcpNetwork : public Network {
  public:
   TcpNetwork(std::string self, std::map<std::string, std::string> addresses)
@@ -50,7 +45,7 @@ class TcpNetwork : public Network {
     boost::system::error_code error;
     const ip::address parsed = ip::make_address(text, error);
     if (error) throw_errno(attempt + ": '" + text + "' is no IP address", EINVAL);
-    return ip::tcp::endpoint(parsed, port_of(service));
+    return ip::tcp::endpoint(parsed, tcp_port(service));
   }
 
   const std::string self_;
@@ -59,6 +54,11 @@ class TcpNetwork : public Network {
 };
 
 }  // namespace
+
+uint16_t tcp_port(std::string_view service) noexcept {
+  const uint64_t hash = hash64(std::as_bytes(std::span(service)));
+  return static_cast<uint16_t>(20000 + hash % 10000);
+}
 
 std::unique_ptr<Network> make_tcp_network(std::string self,
                                           std::map<std::string, std::string> addresses) {

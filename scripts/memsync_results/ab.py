@@ -22,8 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from memsync_results.drawing import write_whole
 from memsync_results.exits import Exit, Refusal
+from memsync_results.files import write_whole
 from memsync_results.gate import judge_directories, print_judgement, write_judgement
 from memsync_results.judgement_page import size_text
 from memsync_results.load import load_campaign

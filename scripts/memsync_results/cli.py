@@ -42,7 +42,7 @@ def _run(arguments: list[str]) -> Exit:
     parser = _Parser(prog="memsync", description="Verbs that read a results directory.",
                      epilog="example: memsync report results/reference-quick")
     known = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    for add in (_add_plot, _add_report, _add_compare, _add_gate, _add_ab, _add_verify):
+    for add in (_add_demands, _add_plot, _add_report, _add_compare, _add_gate, _add_ab, _add_verify):
         add(known)
     options = parser.parse_args(arguments)
     return options.call(options)
@@ -57,6 +57,15 @@ def _add_verb(known: Any, name: str, call: Callable[[argparse.Namespace], Exit],
     verb.add_argument("--json", action="store_true", help="one JSON document on stdout")
     verb.set_defaults(call=call)
     return verb
+
+
+def _add_demands(known: Any) -> None:
+    verb = _add_verb(known, "demands", verbs.demands,
+                     "say whether what the suite demands holds",
+                     "Writes demands.csv into RESULTS and prints it as a table. Exit code 0 whatever "
+                     "is missed: the judge is memsync gate.",
+                     "memsync demands results/demands-userfaultfd")
+    _results(verb)
 
 
 def _add_plot(known: Any) -> None:

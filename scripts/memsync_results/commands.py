@@ -9,7 +9,7 @@ from memsync_results.load import Campaign
 from memsync_results.page import Block, Commands, Heading, Paragraph
 
 # Of `memsync run`, what changes what is measured; True where a value follows.
-_REPEATED = {"--reps": True, "--seed": True, "--filter": True, "--content": True,
+_REPEATED = {"--reps": True, "--seed": True, "--filter": True, "--content": True, "--peer": True,
              "--controls": False}
 
 

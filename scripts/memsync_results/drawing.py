@@ -19,6 +19,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from matplotlib.transforms import offset_copy
 
 from memsync_results.cells import Cell
+from memsync_results.files import write_whole
 from memsync_results.load import Link, Series, Workload
 from memsync_results.measures import Measure
 from memsync_results.statistics import FEWEST_FOR_INTERVAL, MedianInterval
@@ -113,17 +114,6 @@ def save(drawing: Drawing, folder: Path) -> Drawn:
     table = drawing.numbers.to_csv(index=False, lineterminator="\n")
     write_whole(drawn.csv, table.encode())
     return drawn
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replaces `path` at once, so a full disk or a Ctrl-C leaves no half file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.half")
-    try:
-        half.write_bytes(content)
-        half.replace(path)
-    finally:
-        half.unlink(missing_ok=True)
 
 
 def format_axis(axis: Axis, unit: str) -> None:

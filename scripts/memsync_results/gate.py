@@ -4,9 +4,10 @@ import json
 import sys
 from pathlib import Path
 
+from memsync_results.demands import one_demand
 from memsync_results.digests import load_unchanged
-from memsync_results.drawing import write_whole
 from memsync_results.exits import Exit, Refusal
+from memsync_results.files import write_whole
 from memsync_results.judgement import Judgement, judge_campaigns
 from memsync_results.judgement_page import junit, judgement_blocks, one_line
 from memsync_results.page import Page, to_markdown
@@ -50,6 +51,8 @@ def print_judgement(judgement: Judgement, as_json: bool) -> None:
             print(f"{word}: {len(found)} measures of cells (--json shows each)")
         else:
             print("".join(f"{one_line(verdict)}\n" for verdict in found), end="")
+    for finding in judgement.missed_demands:
+        print(f"MISSED {one_demand(finding)}")
     for note in judgement.notes:
         print(f"note: {note}")
     print(judgement.headline)

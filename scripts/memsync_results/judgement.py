@@ -1,12 +1,13 @@
 """Everything that is to be said of a campaign against its baseline, and the exit code for it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from memsync_results.cells import Cell, cells_of
 from memsync_results.comparing import YARDSTICK
 from memsync_results.controls import INVALID, Controls, examine_controls
+from memsync_results.demands import NO, Finding, judge_demands
 from memsync_results.exits import Exit
 from memsync_results.load import Campaign
 from memsync_results.matching import Pair, check_comparable, match_cells, were_interleaved
@@ -38,6 +39,14 @@ class Judgement:
     problems: list[Problem]
     notes: list[str]  # what a reader should know and nobody is judged by
     warnings: list[str]
+    demands: list[Finding] = field(default_factory=list)  # of head's suite
+
+    @property
+    def missed_demands(self) -> list[Finding]:
+        """Those that count against head: none unless the policy says that they are judged, and
+        none where the controls failed."""
+        is_judged = self.policy.demands_judged and self.controls.stamp != INVALID
+        return [f for f in self.demands if f.met == NO] if is_judged else []
 
     def of_word(self, word: str) -> list[Verdict]:
         return [verdict for verdict in self.verdicts if verdict.word == word]
@@ -56,7 +65,7 @@ class Judgement:
             return Exit.INCOMPLETE
         if self.controls.stamp == INVALID:
             return Exit.INCONCLUSIVE
-        if self.of_word(REGRESSION):
+        if self.of_word(REGRESSION) or self.missed_demands:
             return Exit.REGRESSION
         if self.problems:
             return Exit.INCOMPLETE
@@ -73,6 +82,8 @@ class Judgement:
         }[self.exit]
         if self.controls.stamp == INVALID:
             outcome += ", INVALID"
+        if self.missed_demands:
+            counts += f", {len(self.missed_demands)} demands missed"
         if self.problems:
             counts += f", {len(self.problems)} cells without a result"
         return f"{outcome}: {counts}"
@@ -86,6 +97,7 @@ class Judgement:
                          "findings": self.controls.findings, "floors": self.controls.floors},
             "verdicts": [_verdict_json(verdict) for verdict in self.verdicts],
             "problems": [vars(problem) for problem in self.problems],
+            "demands": [finding.record() for finding in self.demands],
             "notes": self.notes, "warnings": self.warnings,
         }
 
@@ -114,7 +126,8 @@ def judge_campaigns(base: Campaign, head: Campaign, policy: Policy) -> Judgement
     )
     if controls.stamp == INVALID:
         verdicts = not_judged(verdicts)
-    return Judgement(base, head, policy, controls, verdicts, problems, notes, warnings)
+    return Judgement(base, head, policy, controls, verdicts, problems, notes, warnings,
+                     judge_demands(head, head_cells))
 
 
 def _is_asked(pair: Pair, column: str, policy: Policy) -> bool:

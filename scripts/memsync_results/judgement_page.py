@@ -4,6 +4,7 @@ import math
 from xml.etree import ElementTree
 
 from memsync_results.controls import INVALID, VALID, Controls, describe_change
+from memsync_results.demands import demand_blocks, one_demand
 from memsync_results.exits import Exit
 from memsync_results.judgement import Judgement
 from memsync_results.page import Block, Heading, Paragraph, Table
@@ -29,6 +30,8 @@ def judgement_blocks(judgement: Judgement, heading: str = "Verdicts") -> list[Bl
     if judgement.problems:
         blocks.append(Table("Cells without a result to judge", ["cell", "status", "why"],
                             [[p.cell_id, p.status, p.sentence] for p in judgement.problems]))
+    if judgement.missed_demands:
+        blocks += demand_blocks(judgement.demands)
     if judgement.verdicts:
         ordered = sorted(judgement.verdicts, key=lambda v: _ORDER.get(v.word, 3))
         rows = [_row(verdict) for verdict in ordered]
@@ -160,6 +163,9 @@ def junit(judgement: Judgement) -> bytes:
         case = _case(suite, "cells", problem.cell_id)
         ElementTree.SubElement(case, kind, message=f"{problem.status}: {problem.sentence}",
                                type=problem.status)
+    for finding in judgement.missed_demands:
+        case = _case(suite, "demands", finding.demand["id"])
+        ElementTree.SubElement(case, "failure", message=one_demand(finding), type="demand")
     case = _case(suite, "campaign", "controls")
     if judgement.controls.stamp == INVALID:
         ElementTree.SubElement(case, "error", message="; ".join(judgement.controls.failures))
@@ -190,6 +196,8 @@ def annotations(judgement: Judgement) -> list[str]:
             lines.append(_annotation("warning", "inconclusive", one_line(verdict)))
         elif verdict.word == IMPROVED:
             lines.append(_annotation("notice", "improved", one_line(verdict)))
+    lines += [_annotation("error", "demand missed", one_demand(finding))
+              for finding in judgement.missed_demands]
     lines += [_annotation("error", "controls failed", text)
               for text in judgement.controls.failures]
     if not judgement.verdicts:

@@ -63,6 +63,14 @@ _TEXT_OR_NULL = {"type": ["string", "null"]}
 _AMOUNT = {"type": "number", "minimum": 0}
 _AMOUNT_OR_NULL = {"type": ["number", "null"], "minimum": 0}
 
+_MEASURED_CELL = _record({"series": _TEXT, "workload": _TEXT, "link": _TEXT, "column": _TEXT})
+_DEMAND = _record({
+    "id": _TEXT, "what": _TEXT, "ours": _MEASURED_CELL,
+    "against": {"anyOf": [_MEASURED_CELL, {"type": "null"}]}, "limit": _TEXT_OR_NULL,
+    "required": _TEXT, "comparison": {"enum": [">=", "<=", ">", "<"]}, "bound": _AMOUNT,
+    "pairs": {"type": "integer", "minimum": 1},
+})
+
 # Only what the figures and the report lean on; anything more may be there.
 REGISTRY_SCHEMA = _record(
     {
@@ -101,5 +109,6 @@ REGISTRY_SCHEMA = _record(
             )
         ),
         "exclusions": _list_of(_record({"because": _TEXT})),
-    }
+    },
+    {"demands": _list_of(_DEMAND)},
 )

@@ -3,7 +3,7 @@ nothing else, and Markdown."""
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +46,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     header_columns: int = 1
     folded: bool = False  # shown only when asked for
+    tones: Mapping[str, str] = field(default_factory=dict)  # a cell's whole text -> its tone
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _html_table(table: Table) -> str:
     rows = "\n".join(
         "<tr>" + "".join(
             f'<th scope="row">{_html_piece(text)}</th>' if k < table.header_columns
-            else f"<td{classes[k]}>{_html_piece(text)}</td>"
+            else _html_cell(text, k in numeric, table.tones.get(text, ""))
             for k, text in enumerate(row)
         ) + "</tr>"
         for row in table.rows
@@ -184,6 +185,12 @@ def _html_table(table: Table) -> str:
 def _summary(table: Table) -> str:
     """What a folded table shows of its caption: the first sentence."""
     return table.caption.partition(". ")[0]
+
+
+def _html_cell(text: str, is_number: bool, tone: str) -> str:
+    classes = " ".join(filter(None, ["number" if is_number else "", tone]))
+    opening = f'<td class="{classes}">' if classes else "<td>"
+    return f"{opening}{_html_piece(text)}</td>"
 
 
 def _html_picture(picture: Picture, colours: dict[str, str]) -> str:

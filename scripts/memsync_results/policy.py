@@ -13,7 +13,8 @@ from memsync_results.measures import MEASURES, Measure
 SHIPPED = Path(__file__).with_name("policy.yaml")
 SCHEMA = 1
 
-_KEYS = {"schema", "default", "measures", "fewest_pairs", "largest_delta", "controls", "noisy"}
+_KEYS = {"schema", "default", "measures", "fewest_pairs", "largest_delta", "controls", "noisy",
+         "demands"}
 _MEASURE_KEYS = {"relative", "absolute", "exact", "advisory"}
 _UNITS = {
     "": {"": 1.0},
@@ -49,6 +50,7 @@ class Policy:
     keep_noisy: bool  # rows marked noisy count
     largest_delta: float  # a share; where twice the A/A floor is more, nothing is called equal
     source: str  # the file it came from
+    demands_judged: bool = False  # a demand of head's suite that is missed is red
 
     @property
     def name(self) -> str:
@@ -92,6 +94,7 @@ def load_policy(path: Path | None) -> Policy:
         keep_noisy=not _choice(path, document, "noisy", "keep", "drop"),
         largest_delta=_share(path, "largest_delta", document.get("largest_delta", "25%")),
         source=str(path),
+        demands_judged=_choice(path, document, "demands", "tell", "judge"),
     )
 
 

@@ -11,9 +11,9 @@ from memsync_results.cells import Cell, cells_of
 from memsync_results.commands import command_blocks, program
 from memsync_results.comparing import WINS, Outcome, outcomes
 from memsync_results.controls import examine_controls
-from memsync_results.drawing import (
-    GRID, INK, PAPER, Drawn, workload_label, write_whole,
-)
+from memsync_results.demands import demand_blocks, judge_demands
+from memsync_results.drawing import GRID, INK, PAPER, Drawn, workload_label
+from memsync_results.files import write_whole
 from memsync_results.glossary import glossary_blocks
 from memsync_results.judgement import Judgement, judge_campaigns
 from memsync_results.judgement_page import control_blocks, judgement_blocks
@@ -105,6 +105,7 @@ def _blocks(
         *standing.blocks(),
         *against,
         *_outcome(campaign, cells, found, headline),
+        *_demands(campaign, cells, standing),
         *controls[:1], *noise[:1],
         *command_blocks(campaign),
         *controls[1:],
@@ -119,6 +120,10 @@ def _blocks(
         *environment_blocks(campaign),
         *_asked(campaign),
     ]
+
+
+def _demands(campaign: Campaign, cells: list[Cell], standing: Standing) -> list[Block]:
+    return [] if DAMAGED in standing.words else demand_blocks(judge_demands(campaign, cells))
 
 
 def _asked(campaign: Campaign) -> list[Block]:

@@ -42,6 +42,31 @@ def plot(options: argparse.Namespace) -> Exit:
     return _ending(options, standing_of(campaign, cells))
 
 
+def demands(options: argparse.Namespace) -> Exit:
+    from memsync_results.cells import cells_of
+    from memsync_results.demands import headline, judge_demands, table_text, write_demands
+    from memsync_results.load import load_campaign
+    from memsync_results.standing import DAMAGED, standing_of
+
+    campaign = load_campaign(options.results)
+    _warn(campaign.warnings)
+    cells = cells_of(campaign)
+    findings = judge_demands(campaign, cells)
+    if not findings:
+        raise Refusal(Exit.USAGE, f"{options.results}: its suite has no `demands`")
+    standing = standing_of(campaign, cells)
+    if DAMAGED in standing.words:
+        raise Refusal(Exit.INCOMPLETE, f"{options.results}: {standing.faults[0]}; nothing is said "
+                      "of its demands")
+    write_demands(options.results, findings)
+    if options.json:
+        print(json.dumps([finding.record() for finding in findings], indent=1))
+    else:
+        print(table_text(findings))
+        print(standing.before(headline(findings)))
+    return Exit.OK  # an instrument; the judge is the gate
+
+
 def report(options: argparse.Namespace) -> Exit:
     from memsync_results.digests import load_unchanged
     from memsync_results.policy import load_policy

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from memsync_results.demands import FILE, judge_demands, to_csv
 from memsync_results.digests import digest_findings
 from memsync_results.load import Campaign, load_campaign
 from memsync_results.measures import COSTS, SHOWN
@@ -24,6 +25,7 @@ def verify_directory(directory: Path) -> list[str]:
         *_plan_against_rows(campaign),
         *_schema(campaign),
         *_rows(campaign),
+        *_demands(campaign),
     ]))
 
 
@@ -97,6 +99,19 @@ def _rows(campaign: Campaign) -> list[str]:
         if runs[column].dropna().nunique() > 1:
             findings.append(f"runs.csv mixes rows of different {column}")
     return _told(findings, "rows that can't be")
+
+
+def _demands(campaign: Campaign) -> list[str]:
+    """demands.csv says what the rows say."""
+    findings = judge_demands(campaign)
+    if not findings:
+        return []
+    again = f"memsync demands {campaign.directory} writes it anew"
+    try:
+        text = (campaign.directory / FILE).read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return [f"{FILE} is missing; {again}"]
+    return [] if text == to_csv(findings) else [f"{FILE} is not what the rows give; {again}"]
 
 
 def _told(findings: list[str], what: str) -> list[str]:

@@ -1,11 +1,13 @@
 // Traces on disk are foreign bytes: read whole, or refused with a sentence.
 #include "approaches/userfaultfd/prefetch/trace_file.h"
 
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <stdexcept>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -97,6 +99,21 @@ TEST_F(TraceOnDisk, IsThereWholeOnceItWasWritten) {
 TEST_F(TraceOnDisk, LeavesNoDraftWhereItCannotBeWritten) {
   std::filesystem::create_directories(path());  // a folder is in the way of the rename
   EXPECT_THROW(write_trace(path(), kShape, kTouches), std::system_error);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
+}
+
+// As on a full disk, whose limit here is the process's own.
+TEST_F(TraceOnDisk, LeavesTheOldOneAndNoDraftWhenTheDiskIsFull) {
+  write_trace(path(), kShape, kTouches);
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit full{.rlim_cur = 50, .rlim_max = before.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &full);
+  EXPECT_THROW(write_trace(path(), kShape, std::vector<UnitIndex>{1}), std::system_error);
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(read_trace(path(), kShape), kTouches);
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
 }
 

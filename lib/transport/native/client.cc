@@ -112,9 +112,11 @@ bool Client::fully_sent(OpenRequest& request) {
   if (request.is_group || !request.sent.load(std::memory_order_acquire)) return false;
   if (request.kind != Kind::write && request.message.empty()) return true;
   MutexLock lock(mutex_);
+  const auto waits = [this, id = request.id.load()](const auto& payload) REQUIRES(mutex_) {
+    return payload.first == id && !batch_.has_sent(payload.second);
+  };
   return request.message_sent == request.message.size() &&
-         std::find(payloads_in_batch_.begin(), payloads_in_batch_.end(), request.id.load()) ==
-             payloads_in_batch_.end();
+         std::ranges::none_of(payloads_in_batch_, waits);
 }
 
 void Client::answered(OpenRequest& request, std::error_code error, std::string_view text) {

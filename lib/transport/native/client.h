@@ -101,7 +101,8 @@ class Client final : public RegionService, private ReplyReceiver::Owner {
   std::vector<uint64_t> cancels_ GUARDED_BY(mutex_);
   bool ping_wanted_ GUARDED_BY(mutex_) = false;
   SendBatch batch_ GUARDED_BY(mutex_);
-  std::vector<uint64_t> payloads_in_batch_ GUARDED_BY(mutex_);
+  std::vector<std::pair<uint64_t, size_t>> payloads_in_batch_
+      GUARDED_BY(mutex_);  // id, and the batch's piece_count() with it
   WindowController window_ GUARDED_BY(mutex_);
   bool waits_for_writable_ GUARDED_BY(mutex_) = false;
   std::error_code failed_ GUARDED_BY(mutex_);

@@ -320,7 +320,7 @@ bool Client::add_to_batch(uint64_t id, Deadline now) {
   }
   batch_.add(header, payload);
   if (payload.empty()) return true;
-  payloads_in_batch_.push_back(id);
+  payloads_in_batch_.emplace_back(id, batch_.piece_count());
   return !((header.flags & kFlagMore) != 0);
 }
 

@@ -256,6 +256,27 @@ TEST_F(Hostile, FramesThatBreakTheProtocolCloseTheConnectionAndNothingElse) {
   expect_service_lives();
 }
 
+// A peer that answers each write at once, while those after it fill the socket.
+TEST_F(Hostile, AnAnswerToAWriteThatHasLeftIsTakenWhileTheOthersStillWait) {
+  constexpr size_t kWrites = 4096;
+  serve_script([](Stream& stream, FrameHeader header) {
+    std::vector<std::byte> payload(4096);
+    for (size_t i = 0; i < kWrites; ++i) {
+      if (i > 0) stream.read_all(std::as_writable_bytes(std::span(&header, 1)), soon());
+      stream.read_all(payload, soon());
+      stream.write_all(bytes_of(frame(Kind::done, header.id)), soon());
+    }
+  });
+  const auto client = connect(geometry, region);
+  const std::vector<std::byte> page(4096);
+  std::vector<WriteRequest> writes;
+  for (size_t i = 0; i < kWrites; ++i) writes.push_back({i * 4096 % geometry.size_bytes, page, i});
+  CountingSink sink;
+  client->start_writes(writes, Urgency::demand, soon(), sink);
+  ASSERT_TRUE(sink.wait_for(kWrites));
+  for (size_t i = 0; i < kWrites; ++i) ASSERT_EQ(sink.error(i), std::error_code{}) << i;
+}
+
 TEST_F(Hostile, ReadsBeyondTheLimitsAreAnsweredWithTypedErrors) {
   serve();
   const auto stream = greeted_client();

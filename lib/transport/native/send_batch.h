@@ -19,6 +19,9 @@ class SendBatch {
   bool empty() const noexcept { return frames_ == 0; }
   bool full() const noexcept { return frames_ == kFramesMax; }
   size_t payload_bytes() const noexcept { return payload_bytes_; }
+  // Whether the stream has taken all that had been added when piece_count() answered `count`.
+  size_t piece_count() const noexcept { return piece_count_; }
+  bool has_sent(size_t count) const noexcept { return next_piece_ >= count; }
 
   void add(const FrameHeader& header, std::span<const std::byte> payload);
   // Writes what the stream takes; true when all has been written, and the batch is empty again.

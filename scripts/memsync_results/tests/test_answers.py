@@ -126,10 +126,11 @@ def commands_of(directory: Path, **manifest) -> list[str]:
 
 def test_the_commands_name_the_directory_and_repeat_the_options(tmp_path: Path):
     argv = ["/x/memsync", "run", "synthetic", "--controls", "--out", "/x/y", "--reps", "5",
-            "--filter=link=lan,series=a*", "--agent-token", "secret"]
+            "--peer", "umap=peers/umap", "--filter=link=lan,series=a*", "--agent-token", "secret"]
     assert commands_of(tmp_path / "my results", argv=argv) == [
         "memsync verify 'my results'", "memsync report 'my results'",
-        "memsync run 'my results/suite.yaml' --controls --reps 5 '--filter=link=lan,series=a*'"]
+        "memsync run 'my results/suite.yaml' --controls --reps 5 "
+        "--peer umap=peers/umap '--filter=link=lan,series=a*'"]
 
 
 def test_a_suite_that_names_files_is_run_from_where_it_lies(tmp_path: Path):

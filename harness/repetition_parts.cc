@@ -1,0 +1,62 @@
+#include "harness/repetition_parts.h"
+
+#include "harness/repetition_folders.h"
+#include "harness/workload_wire.h"
+#include "lib/region/digest.h"
+
+namespace memsync {
+
+namespace {
+
+// An agent's own limits come after the conductor's, so that a repetition that takes too long is
+// always a timeout and never a race of two deadlines.
+constexpr auto kAgentGrace = std::chrono::seconds(5);
+
+}  // namespace
+
+LinkSetup link_setup(const Suite& suite, size_t link, LinkEngine engine) {
+  LinkSetup setup;
+  setup.engine = engine;
+  setup.shape = suite.links[link].shape;
+  setup.cpu = suite.placement.link;
+  setup.idle = suite.links[link].idle;
+  return setup;
+}
+
+AgentStart agent_start(const RepetitionSetup& setup, const std::string& name,
+                       const NetworkNamespace& network, std::optional<unsigned> cpu) {
+  AgentStart agent;
+  agent.name = name;
+  agent.network = &network;
+  agent.cpu = cpu;
+  agent.log_path = log_path(setup, name);
+  return agent;
+}
+
+nlohmann::json prepare_request(const RepetitionSetup& setup, const std::string& role,
+                               const nlohmann::json& addresses) {
+  const ApproachSpec& approach = setup.suite.approaches[setup.cell.approach];
+  return {{"do", "prepare"},
+          {"role", role},
+          {"approach", approach.use},
+          {"options", approach.with},
+          {"workload", to_json(setup.suite.workloads[setup.cell.workload])},
+          {"seed", setup.suite.seed},
+          {"draw", setup.draw},
+          {"may_sleep", setup.suite.links[setup.cell.link].idle == IdleCpus::sleep},
+          {"keep_dir", make_keep_folder(setup, role == "source" ? role : "destination0")},
+          {"region_id", to_hex(digest_of(std::as_bytes(std::span(setup.run_id))))},
+          {"limit_s", seconds(setup.suite.timeout + kAgentGrace)},
+          {"addresses", addresses}};
+}
+
+void copy_member(const nlohmann::json& from, const char* member, Row& row,
+                 std::string_view column) {
+  if (!from.contains(member)) return;
+  if (from[member].is_number_unsigned())
+    row.set(column, from[member].get<uint64_t>());
+  else
+    row.set(column, from[member].get<double>());
+}
+
+}  // namespace memsync
