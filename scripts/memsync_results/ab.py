@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -191,16 +192,18 @@ class _Turns:
     def _call(command: list[str]) -> tuple[int, str]:
         """Exit code and stderr. An interrupt is passed on, and the program ends by itself: what it
         has measured must reach the disk."""
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.PIPE, text=True, errors="replace") as program:
-            said: list[str] = []
+        # Not a pipe: a line that is being read when the interrupt comes would be lost.
+        with tempfile.TemporaryFile() as said, subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
+        ) as program:
             try:
-                said.extend(program.stderr)
+                code = program.wait()
             except KeyboardInterrupt:
                 program.send_signal(signal.SIGINT)
-                said.extend(program.stderr)
-                return Exit.INTERRUPTED, "".join(said)
-            return program.wait(), "".join(said)
+                program.wait()
+                code = Exit.INTERRUPTED
+            said.seek(0)
+            return code, said.read().decode(errors="replace")
 
     def _mark(self, results: Path) -> None:
         """Both manifests name the same token: readers then know that the rounds took turns."""
