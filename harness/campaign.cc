@@ -50,12 +50,6 @@ void set_link(const Calibration& calibration, Row& row) {
   row.set("link_ok", calibration.ok());
 }
 
-// A shipped suite is named within the checkout, so that a kept campaign tells no machine's paths.
-std::string portable_path(const std::string& path) {
-  const std::string inside = fs::path(path).lexically_relative(source_folder()).string();
-  return inside.empty() || inside.starts_with("..") ? path : inside;
-}
-
 // Which draw of its accesses a repetition makes; the same for all series of its round.
 uint64_t draw_of(const Suite& suite, const Workload& workload, const Run& run) {
   if (!workload.is_drawn_afresh) return 0;

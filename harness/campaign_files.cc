@@ -68,6 +68,12 @@ std::string question_digest(const Suite& suite, const RunOptions& options, const
   return sha256_hex(text);
 }
 
+std::string portable_path(const std::string& path) {
+  const std::string inside =
+      std::filesystem::path(path).lexically_relative(source_folder()).string();
+  return inside.empty() || inside.starts_with("..") ? path : inside;
+}
+
 Json file_digests(const ResultsDirectory& directory) {
   Json digests = Json::object();
   for (const char* name : {"plan.csv", "runs.csv", "suite.yaml", "schema.json", "registry.json",

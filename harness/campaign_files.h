@@ -23,6 +23,9 @@ std::string config_digest(const Suite& suite, const RunOptions& options);
 std::string question_digest(const Suite& suite, const RunOptions& options, const Plan& plan,
                             const std::vector<Run>& order, Expectations& expectations);
 
+// A shipped suite is named within the checkout, so that a kept campaign tells no machine's paths.
+std::string portable_path(const std::string& path);
+
 // {name: SHA-256} of those files of the campaign that are there, manifest.json aside.
 nlohmann::json file_digests(const ResultsDirectory& directory);
 
