@@ -161,7 +161,7 @@ class SyncStrategy {
   // What this machine lacks to run it with these options, one sentence each with the next step;
   // empty when it can.
   virtual std::vector<std::string> unmet_requirements(const Options& options) const = 0;
-  // info().can, as these options change it; they have no unmet requirements.
+  // info().can, as these options change it, whether or not they have unmet requirements.
   virtual Capabilities capabilities(const Options&) const { return info().can; }
   virtual std::unique_ptr<Side> open_source(SideSetup setup) const = 0;
   virtual std::unique_ptr<Side> open_destination(SideSetup setup) const = 0;

@@ -23,7 +23,7 @@ namespace memsync {
 //   read                    reads as the workload says (destination)
 //   write_start, write_stop starts, stops the application (source)
 //   hand_over               finalize() and settle() while the application goes on (destination)
-//   dirty_and_sync {round}  changes chunks, then sync() (source)
+//   dirty_and_sync {round}  changes chunks, then sync() (whose changes they are)
 //   sync                    sync() alone (source)
 //   digest                  of the region as the application sees it
 //   echo                    listens (first call), then echoes one stream (real machines)

@@ -91,7 +91,8 @@ constexpr Column kColumns[] = {
      "99th percentile of the same; empty below 100 samples"},
     {"latency_max_s", "number", "s", "lower", "largest of the same"},
     {"full_s", "number", "s", "lower",
-     "from open until every byte of the region was at the destination; empty if not all came"},
+     "from open until every byte of the region was at the destination; empty if not all came. "
+     "update: the sum of its sync() calls"},
     {"durable_s", "number", "s", "lower",
      "from open until the bytes were durable at the destination; empty: not promised"},
     {"prefetched_at_open_B", "integer", "B", "",

@@ -215,10 +215,9 @@ class Planner {
   // The first of what is in the way; first what no machine could change.
   std::string why_unsupported(const Approach& approach, const Cell& cell) const {
     const SyncStrategy& strategy = approach.strategy;
-    const Capabilities can =
-        approach.unmet.empty() ? strategy.capabilities(approach.options) : strategy.info().can;
-    std::string reason =
-        capability_problem(std::string(strategy.info().name), can, suite_.workloads[cell.workload]);
+    std::string reason = capability_problem(std::string(strategy.info().name),
+                                            strategy.capabilities(approach.options),
+                                            suite_.workloads[cell.workload]);
     if (reason.empty()) reason = backend_problem(approach.options, suite_.workloads[cell.workload]);
     if (reason.empty())
       reason =

@@ -112,6 +112,11 @@ TEST(Plan, SaysWhatTheMachineLacks) {
   EXPECT_EQ(cell_of(plan, "tcp_copy/scan/local").reason,
             "needs 69 MB of memory, 1.0 MB are available; lower `region`");
   EXPECT_EQ(plan.estimated_s, 0);
+  const Plan back =
+      make_plan(suite_of("{name: here, does: update, region: 1MiB, changes: destination}",
+                         "{use: local}", "{use: userfaultfd, with: {writes: back}}"),
+                machine);
+  EXPECT_THAT(back.cells[0].reason, StartsWith("userfaultfd is not permitted"));
 }
 
 TEST(Plan, SaysWhatAPeerCannotBeAsked) {

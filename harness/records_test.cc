@@ -150,9 +150,15 @@ TEST(Latencies, AreOrderStatistics) {
   EXPECT_DOUBLE_EQ(summary["max_s"], 200e-6);
 }
 
+TEST(Latencies, MayBeMinutes) {
+  const std::vector<uint64_t> samples{60'000'000'000};
+  EXPECT_DOUBLE_EQ(summarize_latencies(samples)["max_s"], 60);
+}
+
 TEST(Latencies, OfFewSamplesHaveNoTail) {
-  EXPECT_FALSE(summarize_latencies({1, 2, 3}).contains("p99_s"));
-  EXPECT_FALSE(summarize_latencies({}).contains("p50_s"));
+  using Samples = std::vector<uint32_t>;
+  EXPECT_FALSE(summarize_latencies(Samples{1, 2, 3}).contains("p99_s"));
+  EXPECT_FALSE(summarize_latencies(Samples{}).contains("p50_s"));
 }
 
 class Channel : public testing::Test {

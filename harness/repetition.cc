@@ -64,6 +64,8 @@ class Repetition {
     if (setup_.remote != nullptr) {
       source_ = Agent::dial("source", setup_.remote->source, setup_.remote->token);
       destination_ = Agent::dial("destination0", setup_.remote->destination, setup_.remote->token);
+      same_version(*source_);
+      same_version(*destination_);
       return;
     }
     link_ = make_link(link_setup(setup_.suite, setup_.cell.link, setup_.engine));
@@ -135,9 +137,8 @@ class Repetition {
 
   // The measured work: neither the writer's time nor the checks belong to it.
   void set_syncs(const std::vector<double>& syncs_s) {
-    std::vector<uint32_t> latencies_ns;
-    for (const double took_s : syncs_s)
-      latencies_ns.push_back(static_cast<uint32_t>(std::min(4.2e9, took_s * 1e9)));
+    std::vector<uint64_t> latencies_ns;  // a sync() may take minutes
+    for (const double took_s : syncs_s) latencies_ns.push_back(static_cast<uint64_t>(took_s * 1e9));
     const double together = std::accumulate(syncs_s.begin(), syncs_s.end(), 0.0);
     row_.set("duration_s", together);
     row_.set("full_s", together);

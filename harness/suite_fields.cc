@@ -55,7 +55,7 @@ std::vector<std::string> split(std::string_view text, char separator) {
 }
 
 std::string labels_problem(const std::string& text) {
-  if (text.ends_with('|')) return "'" + text + "' ends where a label should follow";
+  if (text.empty() || text.ends_with('|')) return "'" + text + "' ends where a label should follow";
   for (const std::string& label : split(text, '|'))
     if (std::string problem = label_problem(label); !problem.empty()) return problem;
   return "";

@@ -73,6 +73,8 @@ TEST(SuiteRefusal, NamesTheKeyOfTheSuiteItself) {
        "s.yaml:1:44: `workload`: the suite has no workload 'v' (did you mean 'w'?)"},
       {"exclude: [{link: local|locl, because: x}]",
        "s.yaml:1:40: `link`: the suite has no link 'locl' (did you mean 'local'?)"},
+      {"exclude: [{link: '', because: x}]",
+       "s.yaml:1:40: `link`: '' ends where a label should follow"},
       {"exclude: [{link: local|, because: x}]",
        "s.yaml:1:40: `link`: 'local|' ends where a label should follow"},
       {"<<: {seed: 1}", "s.yaml:1:23: there is no key '<<' here"},

@@ -53,6 +53,7 @@ class Differential : public TwoHosts {
   void disturb(uint64_t seed);
   void use_slot(uint64_t slot, Random& random);
 
+  std::string told_;  // what the threads' failures name: a trace is of its own thread alone
   uint64_t slots_ = 0;
   std::vector<Slot> at_source_;       // the model: what the source has counted to
   std::vector<Slot> at_destination_;  // what the destination has added since it owns
@@ -77,11 +78,11 @@ void Differential::count_up_at_source(uint64_t seed) {
 void Differential::use_slot(uint64_t slot, Random& random) {
   if (!owns_) {
     const uint64_t found = destination_slot(slot);
-    ASSERT_LE(found, at_source_[slot]) << "slot " << slot << " never held this";
+    ASSERT_LE(found, at_source_[slot]) << "slot " << slot << " never held this" << told_;
     return;
   }
   ASSERT_EQ(destination_slot(slot), at_source_[slot] + at_destination_[slot])
-      << "slot " << slot << " after the hand-over";
+      << "slot " << slot << " after the hand-over" << told_;
   if (random() % 2 == 0) {
     ++at_destination_[slot];
     ++destination_slot(slot);
@@ -124,9 +125,9 @@ void Differential::session(uint64_t seed) {
   at_destination_ = std::vector<Slot>(slots_);
   auto options = random_options(random);
   const bool drops_pages = random() % 2 == 0;
-  std::string told = "seed " + std::to_string(seed);
-  for (const auto& [name, value] : options) told += " " + name + "=" + value;
-  SCOPED_TRACE(told);
+  told_ = " of seed " + std::to_string(seed);
+  for (const auto& [name, value] : options) told_ += " " + name + "=" + value;
+  SCOPED_TRACE(told_);
   open(std::make_unique<MemoryBackend>(size), std::move(options));
   std::jthread source_app([this, seed] { count_up_at_source(seed); });
   last_writes_ = [&] {
@@ -137,9 +138,14 @@ void Differential::session(uint64_t seed) {
   for (uint64_t thread = 0; thread < kThreads; ++thread)
     threads.emplace_back([this, seed, thread] { use_at_destination(seed + thread, thread); });
   if (drops_pages) threads.emplace_back([this, seed] { disturb(seed); });
+  // Before the threads are joined, whatever is thrown.
+  const std::shared_ptr<void> end(nullptr, [this](void*) {
+    ends_ = true;
+    source_runs_ = false;
+  });
 
   const auto enough = [this](uint64_t faults) {
-    while (*destination_->statistics().faults < faults &&
+    while (!HasFatalFailure() && *destination_->statistics().faults < faults &&
            *destination_->statistics().chunks_local < slots_ * kSlotStride / 4096)
       std::this_thread::yield();
   };

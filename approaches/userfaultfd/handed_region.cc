@@ -67,6 +67,7 @@ HandedRegion::HandedRegion(std::span<std::byte> bytes, uint64_t region_offset,
   } catch (...) {
     // Closing would not do it: the handler may have a descriptor by now.
     userfault_.unregister(pages_);
+    ::madvise(pages_.data(), pages_.size(), MADV_DOFORK);
     throw;
   }
   const SignalsBlocked blocked;

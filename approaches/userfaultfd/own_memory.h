@@ -20,7 +20,7 @@ class OwnMemory : public RegionMemory {
   explicit OwnMemory(std::span<std::byte> bytes, const Userfault::Wishes& wishes = {});
   ~OwnMemory() override;
 
-  // Pages of nothing but zeros take no memory until they are written.
+  // Pages of nothing but zeros take no memory until they are written, unless writes are tracked.
   void place(uint64_t offset, std::span<const std::byte> pages) override;
   void poison(ByteRange range) override;
   void drop(ByteRange range) const override;

@@ -107,6 +107,8 @@ class Pager : public CompletionSink, private FaultRepair {
   };
 
   void handle_faults(std::stop_token stop);
+  void answer_faults(const std::stop_token& stop);
+  void forgo_faults(const std::stop_token& stop) noexcept;
   void wait_for_faults() const;
   void answer(std::span<const uint64_t> offsets);
   bool place_at_hand(uint64_t offset);

@@ -23,20 +23,38 @@ void run_on(unsigned cpu) {
 
 void Pager::handle_faults(std::stop_token stop) {
   try {
-    if (settings_.handler_cpu) run_on(*settings_.handler_cpu);
-    std::array<uint64_t, 32> offsets;
-    refill();  // a policy may know what to pull before the first fault
-    while (!stop.stop_requested()) {
-      if (settings_.handler != Handler::spin) wait_for_faults();
-      // Until none is left: under load the next faults are there before poll(2) would say so.
-      while (const size_t count = memory_.take_faults(offsets)) {
-        answer(std::span(offsets).first(count));
-        if (stop.stop_requested()) return;
-      }
-    }
+    answer_faults(stop);
   } catch (...) {
     give_up(std::current_exception());
+    forgo_faults(stop);
   }
+}
+
+void Pager::answer_faults(const std::stop_token& stop) {
+  if (settings_.handler_cpu) run_on(*settings_.handler_cpu);
+  std::array<uint64_t, 32> offsets;
+  refill();  // a policy may know what to pull before the first fault
+  while (!stop.stop_requested()) {
+    if (settings_.handler != Handler::spin) wait_for_faults();
+    // Until none is left: under load the next faults are there before poll(2) would say so.
+    while (const size_t count = memory_.take_faults(offsets)) {
+      answer(std::span(offsets).first(count));
+      if (stop.stop_requested()) return;
+    }
+  }
+}
+
+// Every page is there or unreadable by now, but the kernel lets who writes to a protected page or
+// moves the region go on only when its report has been taken.
+void Pager::forgo_faults(const std::stop_token& stop) noexcept {
+  std::array<uint64_t, 32> offsets;
+  while (!stop.stop_requested()) try {
+      wait_for_faults();
+      while (memory_.take_faults(offsets) != 0) {
+      }
+    } catch (const std::system_error& problem) {
+      if (problem.code().value() != EFAULT) return;  // not another move: nothing more comes
+    }
 }
 
 void Pager::wait_for_faults() const {

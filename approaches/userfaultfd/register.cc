@@ -48,7 +48,7 @@ class Strategy : public SyncStrategy {
   // Whoever's writes go back is the only one that writes: two would overwrite each other.
   Capabilities capabilities(const Options& options) const override {
     Capabilities can = info().can;
-    if (settings_from(options).writes == Writes::back) {
+    if (options.text("writes") == "back") {
       can.source_before = Access::read;
       can.destination_before = Access::read_write;
       can.writes_reach_peer = true;

@@ -15,7 +15,8 @@
 namespace memsync {
 
 // own: a Ctrl-C at the terminal reaches the parent alone, which decides. killed_with_it: one of its
-// own, and whoever it started and left there is killed when it has ended, and with it.
+// own, and whoever it started and left there is killed when it has ended, and with it, as long
+// as its parent lives.
 enum class ProcessGroup : uint8_t { own, of_the_parent, killed_with_it };
 
 struct ProcessSetup {

@@ -21,7 +21,8 @@ def in_processes(calls: Sequence[Callable[[], Any]]) -> Iterator[Callable[[], li
     try:
         for call in calls:
             receiver, sender = context.Pipe(duplex=False)
-            worker = context.Process(target=_run, args=(call, sender), daemon=True)
+            inherited = [receiver, *(other for _, other in workers)]
+            worker = context.Process(target=_run, args=(call, sender, inherited), daemon=True)
             worker.start()
             sender.close()
             workers.append((worker, receiver))
@@ -33,7 +34,9 @@ def in_processes(calls: Sequence[Callable[[], Any]]) -> Iterator[Callable[[], li
             receiver.close()
 
 
-def _run(call: Callable[[], Any], sender: Connection) -> None:
+def _run(call: Callable[[], Any], sender: Connection, inherited: list[Connection]) -> None:
+    for receiver in inherited:  # or it could send for ever to a caller that is gone
+        receiver.close()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C is reported by the caller alone
     try:
         result = call()

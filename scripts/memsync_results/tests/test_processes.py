@@ -51,7 +51,7 @@ def test_a_killed_caller_leaves_none_behind():
     script = (
         "import os, sys\n"
         "from memsync_results.processes import in_processes\n"
-        "with in_processes([lambda: os.read(int(sys.argv[1]), 1)]) as wait:\n"
+        "with in_processes([lambda: os.read(int(sys.argv[1]), 1) + bytes(1 << 20)]) as wait:\n"
         "    print('started', flush=True)\n"
         "    wait()\n"
     )
