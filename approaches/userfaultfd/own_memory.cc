@@ -95,6 +95,7 @@ size_t OwnMemory::take_faults(std::span<uint64_t> offsets) {
 }
 
 void OwnMemory::note_write(const Userfault::Event& event) {
+  MutexLock lock(changing_);
   written_.set(offset_of(event.address) / page_bytes());
   userfault_.lift_protection({event.address, page_bytes()});
 }
@@ -107,6 +108,12 @@ void OwnMemory::refuse_move(const Userfault::Event& event) const {
               EFAULT);
 }
 
+bool OwnMemory::protect_again(ChunkIndex page) {
+  MutexLock lock(changing_);
+  written_.clear(page);
+  return userfault_.try_protect(pages_.subspan(page * page_bytes(), page_bytes()));
+}
+
 std::vector<ByteRange> OwnMemory::take_written() {
   std::vector<ByteRange> found;
   if (tracking_ == Userfault::WriteTracking::scan) {
@@ -115,8 +122,8 @@ std::vector<ByteRange> OwnMemory::take_written() {
     });
   } else if (tracking_ == Userfault::WriteTracking::faults) {
     for (const ChunkIndex page : written_.all_set()) {
-      written_.clear(page);  // before it is protected: a write in between is noted once too often
-      userfault_.protect(pages_.subspan(page * page_bytes(), page_bytes()));
+      while (!protect_again(page)) {
+      }
       found.push_back({page * page_bytes(), page_bytes()});
     }
   }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "approaches/userfaultfd/region_memory.h"
+#include "lib/os/mutex.h"
 #include "lib/os/pagemap.h"
 #include "lib/os/userfault.h"
 #include "lib/region/chunk_bitmap.h"
@@ -51,6 +52,7 @@ class OwnMemory : public RegionMemory {
                                                        : Userfault::Protection::on;
   }
   void note_write(const Userfault::Event& event);
+  bool protect_again(ChunkIndex page);
   [[noreturn]] void refuse_move(const Userfault::Event& event) const;
 
   const std::span<std::byte> bytes_;
@@ -58,6 +60,7 @@ class OwnMemory : public RegionMemory {
   const Userfault::WriteTracking tracking_;
   const Userfault userfault_;
   const Pagemap pagemap_;
+  Mutex changing_;       // held while a page's mark and its protection change, as in WriteTracker
   ChunkBitmap written_;  // by page; of tracking by faults
   bool let_go_ = false;
 };

@@ -261,8 +261,12 @@ bool Userfault::set_protection(std::span<std::byte> pages, uint64_t mode) const 
   return true;
 }
 
+bool Userfault::try_protect(std::span<std::byte> pages) const {
+  return set_protection(pages, UFFDIO_WRITEPROTECT_MODE_WP);
+}
+
 void Userfault::protect(std::span<std::byte> pages) const {
-  while (!set_protection(pages, UFFDIO_WRITEPROTECT_MODE_WP)) {
+  while (!try_protect(pages)) {
   }
 }
 

@@ -69,6 +69,9 @@ class Userfault {
   void place_zeros(std::span<std::byte> pages, const std::function<void()>& meanwhile = {}) const;
   // Every present page of `pages` is protected; absent ones are not touched.
   void protect(std::span<std::byte> pages) const;
+  // The same for a caller that holds a lock: false where the memory is being moved and nothing was
+  // done, since whoever takes the event of it may wait for that lock.
+  bool try_protect(std::span<std::byte> pages) const;
   // Lets who writes to `pages` go on; while the memory is being moved, to be reported once more.
   void lift_protection(std::span<std::byte> pages) const;
   // Every missing page of `pages` raises SIGBUS when touched; waiting threads get it now.

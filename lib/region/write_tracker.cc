@@ -8,6 +8,7 @@
 
 #include "lib/os/error.h"
 #include "lib/os/mapping.h"
+#include "lib/os/mutex.h"
 
 namespace memsync {
 
@@ -70,16 +71,20 @@ class FaultTracker : public WriteTracker {
     if (failed_) std::rethrow_exception(failure_);
     WrittenChunks written(geometry_);
     for (const ChunkIndex page : written_.all_set()) {
-      // Cleared before it is protected: a write in between is noted in vain, never lost.
-      written_.clear(page);
-      const auto bytes = pages_.subspan(page * page_bytes(), page_bytes());
-      userfault_.protect(bytes);
+      while (!protect_again(page)) {
+      }
       written.add(page * page_bytes(), page_bytes());
     }
     return written.take();
   }
 
  private:
+  bool protect_again(ChunkIndex page) {
+    MutexLock lock(changing_);
+    written_.clear(page);
+    return userfault_.try_protect(pages_.subspan(page * page_bytes(), page_bytes()));
+  }
+
   void note_writes(std::stop_token stop) noexcept {
     try {
       std::array<Userfault::Event, 32> events;
@@ -100,12 +105,16 @@ class FaultTracker : public WriteTracker {
 
   void note(const Userfault::Event& event) {
     if (event.kind != Userfault::Event::Kind::write) return;
+    MutexLock lock(changing_);
     written_.set(static_cast<uint64_t>(event.address - pages_.data()) / page_bytes());
     userfault_.lift_protection({event.address, page_bytes()});
   }
 
   const std::span<std::byte> pages_;
   const Geometry geometry_;
+  // Held while a page's mark and its protection change: a mark that is cleared between being set
+  // and the protection's lifting would leave a page that is written and never noticed again.
+  Mutex changing_;
   ChunkBitmap written_;  // by page
   const FileDescriptor wake_up_ = FileDescriptor::event();
   const Userfault userfault_;

@@ -1,4 +1,4 @@
-// What TSan should know about tests of this folder.
+// What TSan should know about tests of approaches.
 extern "C" {
 
 const char* __tsan_default_suppressions();
