@@ -2,8 +2,8 @@
 
 #include <arpa/inet.h>
 #include <cstring>
+#include <linux/tcp.h>  // glibc's tcp_info ends before tcpi_bytes_sent
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
@@ -51,6 +51,16 @@ void set_patience(const FileDescriptor& socket, Nanoseconds patience) {
   check(::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), "SO_RCVTIMEO");
 }
 
+// Everything that left this connected socket until now: each segment, also one sent again, with the
+// headers of IP and TCP with time stamps (52 bytes); the SYN has 8 bytes of options more.
+uint64_t sent_ip_bytes(const FileDescriptor& socket) {
+  constexpr uint64_t kHeaderBytes = 52, kMoreOfTheSyn = 8;
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  check(::getsockopt(socket.get(), IPPROTO_TCP, TCP_INFO, &info, &size), "TCP_INFO");
+  return info.tcpi_bytes_sent + info.tcpi_segs_out * kHeaderBytes + kMoreOfTheSyn;
+}
+
 }  // namespace
 
 std::string engine_problem(LinkEngine engine) {
@@ -86,9 +96,12 @@ Transfer transfer(const Link& link, Direction direction, uint64_t bytes) {
       write_all(socket.get(), block.data(), now, "sending");
       left -= now;
     }
+    check(::shutdown(socket.get(), SHUT_WR), "ending the stream");
+    char nothing = 0;  // its end comes after everything was acknowledged
+    check(::read(socket.get(), &nothing, 1), "waiting for the other side's end");
+    result.sent_ip_bytes = sent_ip_bytes(socket);
   });
-  const FileDescriptor socket{
-      check(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC), "accept")};
+  FileDescriptor socket{check(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC), "accept")};
   std::vector<char> block(256 << 10);
   Clock::time_point first{};
   for (;;) {
@@ -99,6 +112,8 @@ Transfer transfer(const Link& link, Direction direction, uint64_t bytes) {
     result.received_bytes += static_cast<uint64_t>(got);
   }
   result.seconds = seconds(Clock::now() - first);
+  socket = FileDescriptor{};
+  sender.join();
   return result;
 }
 

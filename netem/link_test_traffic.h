@@ -26,8 +26,11 @@ struct Transfer {
   uint64_t received_bytes = 0;
   double seconds = 0;  // from the first byte to the last at the receiver
   std::string congestion_control;
+  // What the sender's TCP says it sent, as IP packets: payload with what it sent again, and
+  // headers.
+  uint64_t sent_ip_bytes = 0;
 };
-// One TCP stream of `bytes` bytes.
+// One TCP stream of `bytes` bytes, acknowledged to its end.
 Transfer transfer(const Link& link, Direction direction, uint64_t bytes);
 
 // Sends `count` datagrams of `payload` bytes (at least 4) at once; returns how many arrived before
