@@ -25,17 +25,19 @@ void wait_for(int descriptor, short events, Deadline deadline, const char* attem
 
 }  // namespace
 
+size_t Stream::read_part(std::span<std::byte> into, Deadline deadline) {
+  const iovec room{into.data(), into.size()};
+  while (true) {
+    if (const auto moved = read_some({&room, 1})) return *moved;
+    wait_for(descriptor(), POLLIN, deadline, "reading from the peer");
+  }
+}
+
 void Stream::read_all(std::span<std::byte> into, Deadline deadline) {
   while (!into.empty()) {
-    const iovec rest{into.data(), into.size()};
-    const auto moved = read_some({&rest, 1});
-    if (!moved) {
-      wait_for(descriptor(), POLLIN, deadline, "reading from the peer");
-    } else if (*moved == 0) {
-      throw_errno("reading from the peer, which ended the stream", ECONNRESET);
-    } else {
-      into = into.subspan(*moved);
-    }
+    const size_t moved = read_part(into, deadline);
+    if (moved == 0) throw_errno("reading from the peer, which ended the stream", ECONNRESET);
+    into = into.subspan(moved);
   }
 }
 

@@ -30,6 +30,8 @@ class Stream {
   // Moves all of the bytes or throws: ETIMEDOUT when the deadline passes, ECONNRESET at an early
   // end.
   void read_all(std::span<std::byte> into, Deadline deadline);
+  // What is there, at least one byte; 0 when the peer ended the stream. ETIMEDOUT as above.
+  size_t read_part(std::span<std::byte> into, Deadline deadline);
   void write_all(std::span<const std::byte> from, Deadline deadline);
 
   // Payload of the stream so far (framing of TCP and below not included).

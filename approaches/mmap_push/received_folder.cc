@@ -1,0 +1,77 @@
+#include "approaches/mmap_push/received_folder.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "approaches/mmap_push/wire.h"
+#include "lib/os/error.h"
+#include "lib/transport/region_service.h"
+
+namespace memsync::mmap_push {
+
+namespace {
+
+void digest_what_is_there(ReceivedFile& received) {
+  received.table.resize(received.file.size_bytes());
+  const Geometry& geometry = received.table.geometry();
+  constexpr uint64_t kPiece = 1 << 20;  // a whole number of blocks
+  std::vector<std::byte> piece(std::min(kPiece, geometry.size_bytes));
+  for (uint64_t offset = 0; offset < geometry.size_bytes; offset += kPiece) {
+    const auto bytes = std::span(piece).first(std::min(kPiece, geometry.size_bytes - offset));
+    received.file.read(bytes, offset);
+    for (uint64_t at = 0; at < bytes.size(); at += geometry.chunk_bytes)
+      received.table.set(
+          geometry.chunk_of(offset + at),
+          digest_of(bytes.subspan(at, std::min(geometry.chunk_bytes, bytes.size() - at))));
+  }
+}
+
+}  // namespace
+
+ReceivedFolder::ReceivedFolder(const std::string& path, Publish publish, Durable durable)
+    : root_(FileDescriptor::open(path, O_PATH | O_DIRECTORY)),
+      publish_(publish),
+      durable_(durable) {}
+
+// Each part of the way is opened by itself, so that none leads through a symbolic link.
+FileDescriptor ReceivedFolder::folder_of(const std::string& name) const {
+  FileDescriptor folder{check(::openat(root_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                              "opening the receiver's folder")};
+  size_t start = 0;
+  for (size_t slash = name.find('/'); slash != std::string::npos; slash = name.find('/', start)) {
+    const std::string part = name.substr(start, slash - start);
+    const std::string attempt = "opening the folder of the received file " + name;
+    if (::mkdirat(folder.get(), part.c_str(), 0777) != 0 && errno != EEXIST) throw_errno(attempt);
+    folder = FileDescriptor{
+        check(::openat(folder.get(), part.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+              attempt)};
+    start = slash + 1;
+  }
+  return folder;
+}
+
+ReceivedFile& ReceivedFolder::open(const std::string& name, uint32_t block_bytes) {
+  if (const std::string problem = name_problem(name); !problem.empty())
+    throw std::system_error(make_error_code(RegionError::refused), problem);
+  auto& received = files_[name];
+  if (received && received->table.geometry().chunk_bytes == block_bytes) return *received;
+  received.reset();  // before its successor opens the same files
+  try {
+    const size_t slash = name.rfind('/');
+    received = std::make_unique<ReceivedFile>(
+        folder_of(name), name, slash == std::string::npos ? name : name.substr(slash + 1), publish_,
+        durable_, block_bytes);
+    check_size(received->file.size_bytes(), block_bytes);
+    digest_what_is_there(*received);
+  } catch (...) {
+    files_.erase(name);
+    throw;
+  }
+  return *received;
+}
+
+void ReceivedFolder::forget(const ReceivedFile& received) {
+  files_.erase(std::string(received.name));
+}
+
+}  // namespace memsync::mmap_push

@@ -1,0 +1,249 @@
+#include "approaches/mmap_push/receiver.h"
+
+#include <cstring>
+#include <zstd.h>
+
+#include "lib/os/error.h"
+#include "lib/transport/region_service.h"
+
+namespace memsync::mmap_push {
+
+namespace {
+
+// A message that has begun and takes longer than this has no peer any more.
+constexpr Nanoseconds kStallLimit = std::chrono::seconds(30);
+constexpr size_t kDigestsPerMessage = 32 << 10;
+
+uint64_t length_of(const Geometry& geometry, ChunkIndex first, uint64_t count) {
+  const ChunkIndex last = first + count - 1;
+  return geometry.chunk_start(last) + geometry.chunk_length(last) - geometry.chunk_start(first);
+}
+
+Digest digest_of_zeros(uint64_t length) {
+  static thread_local std::pair<uint64_t, Digest> last{};
+  if (last.first != length) last = {length, digest_of(std::vector<std::byte>(length))};
+  return last.second;
+}
+
+}  // namespace
+
+Receiver::Receiver(Stream& stream, ReceivedFolder& folder, ReceiverEvents events, Deadline deadline)
+    : frames_(stream, Role::receiver), folder_(folder), events_(std::move(events)) {
+  frames_.greet(deadline);
+}
+
+void Receiver::serve() {
+  try {
+    while (!is_over_) {
+      if (!frames_.wait()) {
+        if (in_round_ == nullptr) return;
+        throw_errno("the source ended the stream in the middle of a round", ECONNRESET);
+      }
+      const FrameHeader header = frames_.next(after(kStallLimit));
+      answer(header);
+      if (header.kind == Kind::blocks || header.kind == Kind::packed || header.kind == Kind::patch)
+        payload_.fetch_add(header.payload_bytes - kBlockNumberBytes, std::memory_order_release);
+    }
+  } catch (const std::exception& problem) {
+    // Best effort: the peer may be the reason.
+    const auto* error = dynamic_cast<const std::system_error*>(&problem);
+    const bool is_errno = error != nullptr && error->code().category() == std::generic_category();
+    try {
+      reply(Kind::failed, 0, encode(Failure{is_errno ? error->code().value() : 0, problem.what()}));
+    } catch (const std::system_error&) {
+    }
+    throw;
+  }
+}
+
+void Receiver::ask_to_take_over(Deadline deadline) {
+  const MutexLock lock(writing_);
+  frames_.send(Kind::take_over, 0, {});
+  frames_.flush(deadline);
+}
+
+void Receiver::reply(Kind kind, uint32_t file, std::span<const std::byte> payload) {
+  const MutexLock lock(writing_);
+  frames_.send(kind, file, payload);
+  frames_.flush(after(kStallLimit));
+}
+
+void Receiver::answer(const FrameHeader& header) {
+  switch (header.kind) {
+    case Kind::offer:
+      return answer_offer(header);
+    case Kind::ask_table:
+      return answer_table(header);
+    case Kind::begin:
+      return begin(header);
+    case Kind::blocks:
+      return take_blocks(header);
+    case Kind::zeros:
+      return take_zeros(header);
+    case Kind::patch:
+      return take_patch(header);
+    case Kind::packed:
+      return take_packed(header);
+    case Kind::end:
+      return end(header);
+    case Kind::stopping:
+      if (events_.stopping) events_.stopping();
+      return;
+    default:
+      throw_malformed("a message that no source sends");  // next() has refused it
+  }
+}
+
+// A file whose round runs, while one runs.
+ReceivedFile& Receiver::file_of(const FrameHeader& header) {
+  if (header.file >= files_.size())
+    throw_malformed("file " + std::to_string(header.file) + ", which was never offered");
+  ReceivedFile* file = files_[header.file];
+  if (in_round_ != nullptr && in_round_ != file)
+    throw_malformed("a message of another file within a round");
+  return *file;
+}
+
+ReceivedFile& Receiver::file_in_round(const FrameHeader& header) {
+  ReceivedFile& received = file_of(header);
+  if (in_round_ == nullptr) throw_malformed("blocks before a round has begun");
+  return received;
+}
+
+void Receiver::answer_offer(const FrameHeader& header) {
+  if (header.file != files_.size()) throw_malformed("files are not numbered in order");
+  const Offer offer = decode_offer(frames_.read_rest(after(kStallLimit)));
+  ReceivedFile& received = folder_.open(offer.name, offer.block_bytes);
+  for (const ReceivedFile* other : files_)
+    if (other == &received) throw_malformed("the name '" + offer.name + "' is offered twice");
+  files_.push_back(&received);
+  reply(Kind::have, header.file, encode(Have{received.file.size_bytes(), received.table.digest()}));
+}
+
+void Receiver::answer_table(const FrameHeader& header) {
+  const ReceivedFile& received = file_of(header);
+  const BlockRun run = decode_run(frames_.read_rest(after(kStallLimit)), received.table.count());
+  for (uint64_t next = run.first; next < run.first + run.count; next += kDigestsPerMessage) {
+    const auto count = std::min<uint64_t>(kDigestsPerMessage, run.first + run.count - next);
+    const auto digests = received.table.digests().subspan(next, count);
+    reply(Kind::table, header.file, encode(Table{next, {digests.begin(), digests.end()}}));
+  }
+}
+
+void Receiver::begin(const FrameHeader& header) {
+  ReceivedFile& received = file_of(header);
+  if (in_round_ != nullptr) throw_malformed("a round begins within a round");
+  const Begin begin = decode_begin(frames_.read_rest(after(kStallLimit)));
+  check_size(begin.size_bytes, received.table.geometry().chunk_bytes);
+  received.file.catch_up(VersionFile::Patience::none);
+  received.file.resize(begin.size_bytes);
+  received.table.resize(begin.size_bytes);
+  received.round = begin.round;
+  in_round_ = &received;
+  next_block_ = 0;
+}
+
+uint64_t Receiver::read_block_number() {
+  uint64_t block = 0;
+  frames_.read(std::as_writable_bytes(std::span(&block, 1)), after(kStallLimit));
+  return block;
+}
+
+// Blocks of a round ascend, so that none comes twice. They are unknown until they are written: a
+// connection that ends in between leaves a table that is true.
+void Receiver::claim(uint64_t first, uint64_t count, ReceivedFile& received) {
+  if (count == 0 || first < next_block_ || !lies_within(first, count, received.table.count()))
+    throw_malformed(std::to_string(count) + " blocks from " + std::to_string(first) + " of " +
+                    std::to_string(received.table.count()) + ", where " +
+                    std::to_string(next_block_) + " is the least that may come");
+  next_block_ = first + count;
+  for (uint64_t block = first; block < next_block_; ++block)
+    received.table.set(block, BlockTable::kUnknown);
+}
+
+void Receiver::take_blocks(const FrameHeader& header) {
+  ReceivedFile& received = file_in_round(header);
+  const uint64_t first = read_block_number();
+  bytes_.resize(header.payload_bytes - kBlockNumberBytes);
+  frames_.read(bytes_, after(kStallLimit));
+  place(received, first, bytes_);
+}
+
+void Receiver::take_packed(const FrameHeader& header) {
+  ReceivedFile& received = file_in_round(header);
+  const uint64_t first = read_block_number();
+  bytes_.resize(header.payload_bytes - kBlockNumberBytes);
+  frames_.read(bytes_, after(kStallLimit));
+  unpacked_.resize(kBlockBytesMax);
+  const size_t length =
+      ZSTD_decompress(unpacked_.data(), unpacked_.size(), bytes_.data(), bytes_.size());
+  if (ZSTD_isError(length) != 0)
+    throw_malformed(std::string("compressed blocks: ") + ZSTD_getErrorName(length));
+  place(received, first, std::span(unpacked_).first(length));
+}
+
+void Receiver::place(ReceivedFile& received, uint64_t first, std::span<const std::byte> bytes) {
+  const Geometry& geometry = received.table.geometry();
+  const uint64_t count = (bytes.size() + geometry.chunk_bytes - 1) / geometry.chunk_bytes;
+  claim(first, count, received);
+  const uint64_t start = geometry.chunk_start(first);
+  if (bytes.size() != length_of(geometry, first, count))
+    throw_malformed("blocks that are not whole");
+  received.file.write(bytes, start);
+  for (uint64_t i = 0; i < count; ++i) {
+    const auto block = bytes.subspan(i * geometry.chunk_bytes, geometry.chunk_length(first + i));
+    received.table.set(first + i, digest_of(block));
+  }
+}
+
+void Receiver::take_zeros(const FrameHeader& header) {
+  ReceivedFile& received = file_in_round(header);
+  const BlockRun run = decode_run(frames_.read_rest(after(kStallLimit)), received.table.count());
+  claim(run.first, run.count, received);
+  const Geometry& geometry = received.table.geometry();
+  received.file.write_zeros(geometry.chunk_start(run.first),
+                            length_of(geometry, run.first, run.count));
+  for (uint64_t block = run.first; block < run.first + run.count; ++block)
+    received.table.set(block, digest_of_zeros(geometry.chunk_length(block)));
+}
+
+void Receiver::take_patch(const FrameHeader& header) {
+  ReceivedFile& received = file_in_round(header);
+  const uint64_t block = read_block_number();
+  if (block >= received.table.count() || received.table.at(block) == BlockTable::kUnknown)
+    throw_malformed("a patch of block " + std::to_string(block) + ", which is not held");
+  claim(block, 1, received);
+  const Geometry& geometry = received.table.geometry();
+  const auto payload = frames_.read_rest(after(kStallLimit));
+  unpacked_.resize(geometry.chunk_length(block));
+  received.file.read(unpacked_, geometry.chunk_start(block));
+  for (const PatchPiece& piece : decode_patch(payload, unpacked_.size()))
+    std::memcpy(unpacked_.data() + piece.offset, piece.bytes.data(), piece.bytes.size());
+  received.file.write(unpacked_, geometry.chunk_start(block));
+  received.table.set(block, digest_of(unpacked_));
+}
+
+void Receiver::end(const FrameHeader& header) {
+  ReceivedFile& received = file_in_round(header);
+  const End end = decode_end(frames_.read_rest(after(kStallLimit)));
+  if (end.round != received.round) throw_malformed("the end of another round");
+  const Digest table = received.table.digest();
+  in_round_ = nullptr;
+  if (table != end.table) {
+    const std::string name = received.name;
+    folder_.forget(received);
+    throw_errno("the blocks of '" + name + "' that came are not those that were sent", EBADMSG);
+  }
+  const bool is_published = (header.flags & kFlagPublish) != 0;
+  if (is_published) {
+    received.file.publish();
+    is_over_ = (header.flags & kFlagFinal) != 0;
+    if (events_.published) events_.published(received, end, is_over_);
+  }
+  reply(Kind::done, header.file, encode(Done{end.round, table}));
+  if (!is_published || is_over_) return;
+  received.file.catch_up(VersionFile::Patience::some);
+  if (events_.caught_up) events_.caught_up();
+}
+
+}  // namespace memsync::mmap_push

@@ -1,0 +1,72 @@
+// The receiver's end of a connection: it answers what sender.h asks.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "approaches/mmap_push/frame_stream.h"
+#include "approaches/mmap_push/received_folder.h"
+#include "lib/os/mutex.h"
+
+namespace memsync::mmap_push {
+
+// Told as they happen, in the thread that serves.
+struct ReceiverEvents {
+  // A round is there for readers. `end`: its last message.
+  std::function<void(ReceivedFile&, const End& end, bool is_final)> published;
+  // The next round may come: its version is equal to what readers see.
+  std::function<void()> caught_up;
+  // The source's application is being stopped.
+  std::function<void()> stopping;
+};
+
+// Foreign bytes, and what the folder can't do, end serve() with an exception after the peer has
+// been told; the version that readers see stays. Threads: serve() from one; ask_to_take_over() and
+// the counter from any.
+class Receiver {
+ public:
+  // `stream` and `folder` outlive this. The source is greeted.
+  Receiver(Stream& stream, ReceivedFolder& folder, ReceiverEvents events, Deadline deadline);
+
+  // Answers until the source ends the stream between two rounds, or has handed over: returns then.
+  // Whoever wants it to end shuts the stream down.
+  void serve();
+  // Asks the source to hand over. Throws std::system_error.
+  void ask_to_take_over(Deadline deadline);
+
+  // Of messages within rounds, as they came.
+  uint64_t payload_bytes() const noexcept { return payload_.load(std::memory_order_acquire); }
+
+ private:
+  void answer(const FrameHeader& header);
+  ReceivedFile& file_of(const FrameHeader& header);
+  ReceivedFile& file_in_round(const FrameHeader& header);
+  void answer_offer(const FrameHeader& header);
+  void answer_table(const FrameHeader& header);
+  void begin(const FrameHeader& header);
+  void take_blocks(const FrameHeader& header);
+  void take_zeros(const FrameHeader& header);
+  void take_patch(const FrameHeader& header);
+  void take_packed(const FrameHeader& header);
+  void end(const FrameHeader& header);
+  // Bytes of consecutive blocks from `first` on, which come after all blocks of the round so far.
+  void place(ReceivedFile& received, uint64_t first, std::span<const std::byte> bytes);
+  uint64_t read_block_number();
+  void claim(uint64_t first, uint64_t count, ReceivedFile& received);
+  void reply(Kind kind, uint32_t file, std::span<const std::byte> payload);
+
+  FrameStream frames_;
+  ReceivedFolder& folder_;
+  const ReceiverEvents events_;
+  std::vector<ReceivedFile*> files_;  // by number
+  ReceivedFile* in_round_ = nullptr;
+  uint64_t next_block_ = 0;  // of the round: lower ones have come or never will
+  bool is_over_ = false;
+  std::vector<std::byte> bytes_;  // of one message
+  std::vector<std::byte> unpacked_;
+  std::atomic<uint64_t> payload_ = 0;
+  Mutex writing_;  // the stream's writing half
+};
+
+}  // namespace memsync::mmap_push

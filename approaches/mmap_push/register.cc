@@ -1,0 +1,65 @@
+#include <stdexcept>
+
+#include "approaches/mmap_push/sides.h"
+#include "approaches/registry.h"
+
+namespace memsync {
+
+void register_mmap_push(std::vector<const SyncStrategy*>& strategies);
+
+namespace mmap_push {
+namespace {
+
+Settings settings_of(const SideSetup& setup) {
+  if (setup.options == nullptr) throw std::invalid_argument("mmap_push needs its options");
+  return settings_from(*setup.options, setup.geometry.chunk_bytes);
+}
+
+class Strategy : public SyncStrategy {
+ public:
+  const StrategyInfo& info() const noexcept override {
+    static const StrategyInfo kInfo{
+        .name = "mmap_push",
+        .summary =
+            "finds what was written to a mapped file and sends only that; pre-copy hand-over",
+        .reference =
+            "thesis, mmap and hash push synchronization; Tridgell, Mackerras: The rsync algorithm "
+            "(1996); Clark et al.: Live Migration of Virtual Machines (NSDI 2005)",
+        .can = {.source_before = Access::read_write,
+                .destination_before = Access::read,
+                .destination_after = Access::read_write,
+                .writes_reach_peer = true,
+                .tracks_writes = true},  // where the kernel or the option `detect` lets it
+        .options = option_specs(),
+        .attachment = "mmap",
+        .transport = "push"};
+    return kInfo;
+  }
+
+  std::vector<std::string> unmet_requirements(const Options& options) const override {
+    try {
+      return unmet_by_machine(settings_from(options));
+    } catch (const std::invalid_argument& problem) {
+      return {problem.what()};
+    }
+  }
+
+  std::unique_ptr<Side> open_source(SideSetup setup) const override {
+    const Settings settings = settings_of(setup);
+    return std::make_unique<SourceSide>(std::move(setup), settings);
+  }
+  std::unique_ptr<Side> open_destination(SideSetup setup) const override {
+    const Settings settings = settings_of(setup);
+    return std::make_unique<DestinationSide>(std::move(setup), settings);
+  }
+};
+
+}  // namespace
+}  // namespace mmap_push
+
+void register_mmap_push(std::vector<const SyncStrategy*>& strategies) {
+  static const mmap_push::Strategy kStrategy;
+  strategies.push_back(&kStrategy);
+}
+
+}  // namespace memsync

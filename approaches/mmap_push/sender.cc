@@ -1,0 +1,256 @@
+#include "approaches/mmap_push/sender.h"
+
+#include <cstring>
+#include <numeric>
+#include <stdexcept>
+
+#include "approaches/mmap_push/block_table.h"
+#include "lib/os/error.h"
+
+namespace memsync::mmap_push {
+
+namespace {
+
+constexpr unsigned kRoundsBeforeStopping = 8;
+constexpr uint64_t kLittle = 64 << 10;  // bytes that are not worth another round
+
+bool is_all_zeros(std::span<const std::byte> bytes) {
+  return bytes[0] == std::byte{0} &&
+         std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+}
+
+}  // namespace
+
+struct Sender::File {
+  uint32_t id;
+  std::string name;
+  Source& source;
+  BlockTable held;
+  uint64_t round = 0;
+  bool is_compared = false;  // every block was looked at since the receiver said what it holds
+  std::vector<ChunkIndex> candidates{};
+  std::vector<std::byte> copies{};  // of the candidates one after the other, or empty
+};
+
+Sender::Sender(Stream& stream, const SenderSettings& settings, Deadline deadline)
+    : frames_(stream, Role::source), settings_(settings) {
+  frames_.greet(deadline);
+}
+
+Sender::~Sender() = default;
+
+void Sender::offer(std::string name, Source& source, Deadline deadline) {
+  if (const std::string problem = name_problem(name); !problem.empty())
+    throw std::invalid_argument(problem);
+  auto file = std::make_unique<File>(static_cast<uint32_t>(files_.size()), std::move(name), source,
+                                     BlockTable(settings_.block_bytes));
+  const uint64_t size = source.refresh();
+  check_size(size, settings_.block_bytes);
+  frames_.send(Kind::offer, file->id, encode(Offer{size, settings_.block_bytes, file->name}));
+  frames_.flush(deadline);
+  answer(Kind::have, *file, deadline);
+  const Have have = decode_have(frames_.read_rest(deadline));
+  // What the receiver has beyond is cut off when the first round begins.
+  file->held.resize(std::min(have.size_bytes, size));
+  if (file->held.count() > 0) receive_table(*file, file->held.count(), deadline);
+  files_.push_back(std::move(file));
+}
+
+void Sender::receive_table(File& file, uint64_t held_blocks, Deadline deadline) {
+  frames_.send(Kind::ask_table, file.id, encode(BlockRun{0, held_blocks}));
+  frames_.flush(deadline);
+  for (uint64_t next = 0; next < held_blocks;) {
+    answer(Kind::table, file, deadline);
+    const Table table = decode_table(frames_.read_rest(deadline));
+    if (table.first != next || table.digests.size() > held_blocks - next)
+      throw_malformed("digests from block " + std::to_string(table.first) + " on where " +
+                      std::to_string(next) + " comes next");
+    for (const Digest& digest : table.digests) file.held.set(next++, digest);
+  }
+}
+
+FrameHeader Sender::answer(Kind expected, const File& file, Deadline deadline) {
+  while (true) {
+    const FrameHeader header = frames_.next(deadline);
+    if (header.kind == Kind::take_over) {
+      is_asked_ = true;
+      continue;
+    }
+    if (header.kind != expected || header.file != file.id)
+      throw_malformed("a message of kind " + std::to_string(static_cast<int>(header.kind)) +
+                      " of file " + std::to_string(header.file) + " as an answer");
+    return header;
+  }
+}
+
+bool Sender::is_asked_to_hand_over(Deadline deadline) {
+  while (!is_asked_ && frames_.is_readable()) {
+    if (frames_.next(deadline).kind != Kind::take_over)
+      throw_malformed("an answer that nobody asked for");
+    is_asked_ = true;
+  }
+  return is_asked_;
+}
+
+uint64_t Sender::find_changes(Copies copies) {
+  uint64_t found = 0;
+  for (const auto& file : files_) {
+    const uint64_t size = file->source.refresh();
+    check_size(size, settings_.block_bytes);
+    file->held.resize(size);
+    file->candidates = file->source.changed();
+    if (!file->is_compared) {
+      file->candidates.resize(file->held.count());
+      std::iota(file->candidates.begin(), file->candidates.end(), ChunkIndex{0});
+    }
+    file->copies.clear();
+    if (copies == Copies::now) {
+      const Geometry& geometry = file->held.geometry();
+      for (const ChunkIndex block : file->candidates) {
+        const size_t start = file->copies.size();
+        file->copies.resize(start + geometry.chunk_length(block));
+        if (!file->source.copy(std::span(file->copies).subspan(start), geometry.chunk_start(block)))
+          throw_errno(file->name + " was cut short while its writer was stopped", EIO);
+      }
+    }
+    found += file->candidates.size();
+  }
+  return found;
+}
+
+bool Sender::run_round(uint8_t flags, Deadline deadline) {
+  bool all_whole = true;
+  for (const auto& file : files_) {
+    frames_.send(Kind::begin, file->id,
+                 encode(Begin{++file->round, file->held.geometry().size_bytes}));
+    const bool whole = send_blocks(*file, deadline);
+    file->is_compared = whole;
+    all_whole = all_whole && whole;
+    End end = final_times_;
+    end.round = file->round;
+    end.table = file->held.digest();
+    frames_.send(Kind::end, file->id, encode(end), whole ? flags : uint8_t{0});
+    frames_.flush(deadline);
+    is_handed_over_ = whole && (flags & kFlagFinal) != 0;
+  }
+  for (const auto& file : files_) {
+    try {
+      answer(Kind::done, *file, deadline);
+    } catch (const PeerFailure&) {
+      is_handed_over_ = false;  // it did not run what it was given
+      throw;
+    }
+    const Done done = decode_done(frames_.read_rest(deadline));
+    if (done.round != file->round || done.table != file->held.digest())
+      throw_malformed("the receiver acknowledged another round, or holds other bytes");
+  }
+  return all_whole;
+}
+
+bool Sender::send_blocks(File& file, Deadline deadline) {
+  RoundWriter writer(frames_, file.id, settings_.compression, deadline);
+  report_.chunks_examined += file.candidates.size();
+  bool whole = true;
+  for (size_t i = 0; i < file.candidates.size() && whole; ++i) whole = send_block(file, writer, i);
+  writer.finish();
+  report_.payload_bytes += writer.payload_bytes();
+  file.candidates.clear();
+  file.copies.clear();
+  return whole;
+}
+
+bool Sender::send_block(File& file, RoundWriter& writer, size_t candidate) {
+  const ChunkIndex block = file.candidates[candidate];
+  const Geometry& geometry = file.held.geometry();
+  const auto room = writer.room(block, geometry.chunk_length(block));
+  if (!file.copies.empty()) {
+    // All but the last candidate may be the file's short last block.
+    std::memcpy(room.data(), file.copies.data() + candidate * geometry.chunk_bytes, room.size());
+  } else if (!file.source.copy(room, geometry.chunk_start(block))) {
+    return false;
+  }
+  const Digest digest = digest_of(room);
+  if (digest != file.held.at(block)) {
+    const auto before = file.held.at(block) == BlockTable::kUnknown ? std::span<const std::byte>{}
+                                                                    : file.source.held(block);
+    std::optional<std::vector<std::byte>> patch;
+    if (before.size() == room.size()) patch = encode_patch(before, room);
+    if (is_all_zeros(room))
+      writer.zeros(block);
+    else if (patch)
+      writer.patch(block, *patch);
+    else
+      writer.keep();
+    file.held.set(block, digest);
+    ++report_.chunks_moved;
+  }
+  file.source.note_held(block, room);
+  return true;
+}
+
+SyncReport Sender::sync(const WriterControl& writer, Deadline deadline) {
+  const auto start = Clock::now();
+  report_ = {};
+  bool published = false;
+  while (!published) {
+    switch (settings_.consistency) {
+      case Consistency::fuzzy:
+        find_changes(Copies::later);
+        published = run_round(kFlagPublish, deadline);
+        break;
+      case Consistency::quiet:
+        published = find_changes(Copies::later) == 0 && run_round(kFlagPublish, deadline);
+        if (published) break;
+        run_round(0, deadline);
+        if (Clock::now() >= deadline)
+          throw_errno("waiting until nobody writes; choose consistency fuzzy or snapshot",
+                      ETIMEDOUT);
+        break;
+      case Consistency::snapshot:
+        if (!writer.pause)
+          throw std::invalid_argument("a snapshot needs a writer that can be stopped");
+        find_changes(Copies::later);
+        if (!run_round(0, deadline)) break;
+        writer.pause();
+        try {
+          find_changes(Copies::now);
+        } catch (...) {
+          writer.resume();
+          throw;
+        }
+        writer.resume();
+        published = run_round(kFlagPublish, deadline);
+        break;
+    }
+  }
+  report_.elapsed = Clock::now() - start;
+  return report_;
+}
+
+void Sender::hand_over(const WriterControl& writer, Deadline deadline) {
+  if (files_.size() != 1) throw std::logic_error("a hand-over is of one file");
+  uint64_t last = UINT64_MAX;
+  for (unsigned round = 0; round < kRoundsBeforeStopping; ++round) {
+    report_ = {};
+    find_changes(Copies::later);
+    run_round(0, deadline);
+    if (report_.payload_bytes <= kLittle || report_.payload_bytes > last / 2) break;
+    last = report_.payload_bytes;
+  }
+  frames_.send(Kind::stopping, files_[0]->id, {});
+  frames_.flush(deadline);
+  const auto start = Clock::now();
+  try {
+    writer.pause();
+    final_times_.suspend = Clock::now() - start;
+    find_changes(Copies::later);
+    final_times_.collect = Clock::now() - start - final_times_.suspend;
+    if (!run_round(kFlagPublish | kFlagFinal, deadline))
+      throw_errno(files_[0]->name + " was cut short during its hand-over", EIO);
+  } catch (...) {
+    if (!is_handed_over_) writer.resume();
+    throw;
+  }
+}
+
+}  // namespace memsync::mmap_push

@@ -1,0 +1,218 @@
+#include "approaches/mmap_push/version_file.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <fcntl.h>
+#include <memory>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/os/error.h"
+
+namespace memsync::mmap_push {
+
+namespace {
+
+constexpr uint64_t kCopyPiece = 1 << 20;
+
+struct stat status_of(const FileDescriptor& file, const std::string& attempt) {
+  struct stat status{};
+  check(::fstat(file.get(), &status), attempt);
+  return status;
+}
+
+// Whether somebody else has the file open or mapped: a write lease is given only to the one who has
+// it open. Source: fcntl(2), "Leases".
+bool has_other_readers(const FileDescriptor& file) {
+  if (::fcntl(file.get(), F_SETLEASE, F_WRLCK) == 0) {
+    ::fcntl(file.get(), F_SETLEASE, F_UNLCK);
+    return false;
+  }
+  return errno == EAGAIN;
+}
+
+bool is_same_file(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+}  // namespace
+
+VersionFile::VersionFile(FileDescriptor folder, std::string name, Publish publish, Durable durable)
+    : folder_(std::move(folder)),
+      name_(std::move(name)),
+      spare_name_(std::string(kSparePrefix) + name_),
+      publish_(publish),
+      durable_(durable) {
+  if (publish_ == Publish::in_place) {
+    spare_ = open_file(name_, O_CREAT);
+  } else {
+    published_ = open_file(name_, 0);
+    spare_ = open_file(spare_name_, 0);
+    if (spare_.is_open()) {
+      // What a round that never ended left: as good a beginning as any. How it differs from what
+      // readers see is not known.
+      const auto size =
+          static_cast<uint64_t>(status_of(spare_, what("asking the size of")).st_size);
+      making_ = {{0, size}};
+    } else {
+      make_spare();
+      if (is_behind_) size_ = behind_[0].length;
+      catch_up(Patience::none);
+    }
+  }
+  size_ = static_cast<uint64_t>(status_of(spare_, what("asking the size of")).st_size);
+}
+
+std::string VersionFile::what(const char* attempt) const {
+  return std::string(attempt) + " the received file " + name_;
+}
+
+FileDescriptor VersionFile::open_file(const std::string& name, int flags) const {
+  const int number = ::openat(folder_.get(), name.c_str(),
+                              O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | flags, 0666);
+  if (number < 0 && errno == ENOENT && (flags & O_CREAT) == 0) return FileDescriptor{};
+  FileDescriptor file{check(number, what("opening"))};
+  if (!S_ISREG(status_of(file, what("looking at")).st_mode))
+    throw_errno(what("opening") + ", which is no plain file", EINVAL);
+  return file;
+}
+
+// An empty file, to be made equal to what readers see.
+void VersionFile::make_spare() {
+  if (::unlinkat(folder_.get(), spare_name_.c_str(), 0) != 0 && errno != ENOENT)
+    throw_errno(what("making room beside"));
+  spare_ = open_file(spare_name_, O_CREAT | O_EXCL);
+  behind_.clear();
+  is_behind_ = published_.is_open();
+  if (!is_behind_) return;
+  const struct stat status = status_of(published_, what("asking the size of"));
+  check(::fchmod(spare_.get(), status.st_mode & 0777), what("copying the mode of"));
+  behind_ = {{0, static_cast<uint64_t>(status.st_size)}};
+}
+
+// What readers see of this range; holes stay holes.
+void VersionFile::copy_range(uint64_t offset, uint64_t length) {
+  const uint64_t end = offset + length;
+  while (offset < end) {
+    const off_t found = ::lseek(published_.get(), static_cast<off_t>(offset), SEEK_DATA);
+    if (found < 0 && errno != ENXIO) throw_errno(what("copying"));  // ENXIO: a hole up to its end
+    const uint64_t data = found < 0 ? end : std::min(static_cast<uint64_t>(found), end);
+    if (data > offset) punch(offset, data - offset);
+    if (data == end) return;
+    const off_t hole = ::lseek(published_.get(), static_cast<off_t>(data), SEEK_HOLE);
+    offset = hole < 0 ? end : std::min(static_cast<uint64_t>(hole), end);
+    copy_from_published(data, offset - data);
+  }
+}
+
+void VersionFile::copy_from_published(uint64_t offset, uint64_t length) {
+  static thread_local const auto piece = std::make_unique<std::byte[]>(kCopyPiece);
+  while (length > 0) {
+    const ssize_t got = ::pread(published_.get(), piece.get(), std::min(length, kCopyPiece),
+                                static_cast<off_t>(offset));
+    check(got, what("copying"));
+    if (got == 0) return;  // the readers' version ends here
+    const auto copied = static_cast<uint64_t>(got);
+    put({piece.get(), copied}, offset);
+    offset += copied;
+    length -= copied;
+  }
+}
+
+void VersionFile::read(std::span<std::byte> into, uint64_t offset) const {
+  while (!into.empty()) {
+    const ssize_t got = ::pread(spare_.get(), into.data(), into.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    check(got, what("reading"));
+    if (got == 0) throw_errno(what("reading") + " beyond its end", EIO);
+    into = into.subspan(static_cast<size_t>(got));
+    offset += static_cast<uint64_t>(got);
+  }
+}
+
+void VersionFile::resize(uint64_t size_bytes) {
+  if (size_bytes == size_) return;
+  check(::ftruncate(spare_.get(), static_cast<off_t>(size_bytes)), what("resizing"));
+  // What was cut off and has grown again is a hole here, and may be old bytes in the other version.
+  const uint64_t shorter = std::min(size_, size_bytes);
+  note(shorter, std::max(size_, size_bytes) - shorter);
+  size_ = size_bytes;
+}
+
+void VersionFile::write(std::span<const std::byte> from, uint64_t offset) {
+  note(offset, from.size());
+  put(from, offset);
+}
+
+void VersionFile::put(std::span<const std::byte> from, uint64_t offset) {
+  while (!from.empty()) {
+    const ssize_t written =
+        ::pwrite(spare_.get(), from.data(), from.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    check(written, what("writing"));
+    from = from.subspan(static_cast<size_t>(written));
+    offset += static_cast<uint64_t>(written);
+  }
+}
+
+void VersionFile::write_zeros(uint64_t offset, uint64_t length) {
+  note(offset, length);
+  punch(offset, length);
+}
+
+void VersionFile::punch(uint64_t offset, uint64_t length) {
+  if (length == 0 || ::fallocate(spare_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                 static_cast<off_t>(offset), static_cast<off_t>(length)) == 0)
+    return;
+  if (errno != EOPNOTSUPP) throw_errno(what("punching a hole into"));
+  const std::vector<std::byte> zeros(std::min(length, kCopyPiece));
+  for (uint64_t done = 0; done < length; done += zeros.size())
+    put(std::span(zeros).first(std::min<uint64_t>(zeros.size(), length - done)), offset + done);
+}
+
+void VersionFile::note(uint64_t offset, uint64_t length) {
+  if (publish_ == Publish::in_place || length == 0) return;
+  if (!making_.empty() && making_.back().offset + making_.back().length == offset)
+    making_.back().length += length;
+  else
+    making_.push_back({offset, length});
+}
+
+void VersionFile::publish() {
+  if (durable_ == Durable::on) check(::fdatasync(spare_.get()), what("making durable"));
+  if (publish_ == Publish::in_place) return;
+  const auto rename = [&](unsigned flags) {
+    return ::renameat2(folder_.get(), spare_name_.c_str(), folder_.get(), name_.c_str(), flags);
+  };
+  bool exchanged = published_.is_open() && rename(RENAME_EXCHANGE) == 0;
+  // The first version, or somebody has removed the one that was there.
+  if (!exchanged) check(rename(0), what("publishing"));
+  if (exchanged) {
+    // Somebody may have put another file where ours was; it is replaced like any other version.
+    struct stat now{};
+    exchanged = ::fstatat(folder_.get(), spare_name_.c_str(), &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+                is_same_file(now, status_of(published_, what("looking at")));
+  }
+  std::swap(spare_, published_);
+  if (!exchanged) spare_ = FileDescriptor{};
+  behind_.insert(behind_.end(), making_.begin(), making_.end());
+  making_.clear();
+  is_behind_ = true;
+  if (durable_ == Durable::on) check(::fsync(folder_.get()), what("making durable the name of"));
+}
+
+void VersionFile::catch_up(Patience patience) {
+  if (!is_behind_) return;
+  const bool is_read = spare_.is_open() && has_other_readers(spare_);
+  if (is_read && patience == Patience::some) return;
+  if (is_read || !spare_.is_open()) make_spare();
+  check(::ftruncate(spare_.get(), static_cast<off_t>(size_)), what("resizing"));
+  for (const ByteRange& range : behind_) {
+    const uint64_t end = std::min(range.offset + range.length, size_);
+    if (range.offset < end) copy_range(range.offset, end - range.offset);
+  }
+  behind_.clear();
+  is_behind_ = false;
+}
+
+}  // namespace memsync::mmap_push
