@@ -1,5 +1,5 @@
 // Arrows point one way: plots <- results <- harness -> {approaches, netem} -> lib, and inside lib
-// os <- region <- backend <- transport. This test reads the includes and holds it.
+// os <- region <- {detection, backend <- transport}. This test reads the includes and holds it.
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
@@ -27,10 +27,12 @@ bool may_include(const std::string& from, const std::string& into) {
   static const std::map<std::string, std::set<std::string>> kAllowed = {
       {"lib/os", {"lib/os"}},
       {"lib/region", {"lib/os", "lib/region"}},
+      {"lib/detection", {"lib/os", "lib/region", "lib/detection"}},
       {"lib/backend", {"lib/os", "lib/region", "lib/backend"}},
       {"lib/transport", {"lib/os", "lib/region", "lib/backend", "lib/transport"}},
       {"netem", {"lib/os", "lib/region", "netem"}},
-      {"approaches", {"lib/os", "lib/region", "lib/backend", "lib/transport", "approaches"}},
+      {"approaches",
+       {"lib/os", "lib/region", "lib/detection", "lib/backend", "lib/transport", "approaches"}},
   };
   if (from == "harness" || from == "tests") return true;
   if (from.starts_with("approaches/")) return into == from || may_include("approaches", into);
@@ -78,6 +80,8 @@ TEST(Arrows, AreNamedFromTheRootOfTheRepository) {
 TEST(Arrows, AgainstTheDirectionAreFound) {
   EXPECT_FALSE(may_include("lib/os", "lib/region"));
   EXPECT_FALSE(may_include("lib/backend", "lib/transport"));
+  EXPECT_FALSE(may_include("lib/region", "lib/detection"));
+  EXPECT_FALSE(may_include("lib/detection", "lib/backend"));
   EXPECT_FALSE(may_include("approaches/userfaultfd", "approaches/baselines"));
   EXPECT_FALSE(may_include("approaches/userfaultfd", "harness"));
   EXPECT_FALSE(may_include("netem", "approaches"));

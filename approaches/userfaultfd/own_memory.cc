@@ -117,9 +117,9 @@ bool OwnMemory::protect_again(ChunkIndex page) {
 std::vector<ByteRange> OwnMemory::take_written() {
   std::vector<ByteRange> found;
   if (tracking_ == Userfault::WriteTracking::scan) {
-    pagemap_.for_each_written(pages_, Pagemap::Then::protect, [&](std::span<std::byte> run) {
-      found.push_back({offset_of(run.data()), run.size()});
-    });
+    pagemap_.for_each_written(
+        pages_, Pagemap::Then::protect, Pagemap::Absent::left_out,
+        [&](std::span<std::byte> run) { found.push_back({offset_of(run.data()), run.size()}); });
   } else if (tracking_ == Userfault::WriteTracking::faults) {
     for (const ChunkIndex page : written_.all_set()) {
       while (!protect_again(page)) {

@@ -17,6 +17,9 @@ uint64_t address_of(const std::byte* at) {
   return reinterpret_cast<uint64_t>(at);
 }
 
+// Source: Linux Documentation/admin-guide/mm/pagemap.rst.
+constexpr uint64_t kSoftDirty = uint64_t{1} << 55;
+constexpr uint64_t kWriteProtected = uint64_t{1} << 57;
 constexpr uint64_t kPresentOrSwapped = uint64_t{3} << 62;
 
 }  // namespace
@@ -30,25 +33,26 @@ bool Pagemap::is_populated(const std::byte* address) const {
          (entry & kPresentOrSwapped) != 0;
 }
 
-void Pagemap::for_each_absent(std::span<std::byte> pages,
-                              const std::function<void(std::span<std::byte>)>& found) const {
+void Pagemap::for_each_entry(std::span<std::byte> pages, const char* attempt,
+                             bool (*wanted)(uint64_t entry),
+                             const std::function<void(std::span<std::byte>)>& found) const {
   std::array<uint64_t, 1024> entries;
   const uint64_t count = pages.size() / page_bytes();
   const uint64_t first = address_of(pages.data()) / page_bytes();
-  uint64_t run = 0;  // absent pages up to here
+  uint64_t run = 0;  // wanted pages up to here
   const auto end_run = [&](uint64_t page) {
     if (run != 0) found(pages.subspan((page - run) * page_bytes(), run * page_bytes()));
     run = 0;
   };
   for (uint64_t done = 0; done < count;) {
-    const size_t wanted = std::min<size_t>(entries.size(), count - done) * sizeof(uint64_t);
-    const ssize_t got = ::pread(file_.get(), entries.data(), wanted,
+    const size_t room = std::min<size_t>(entries.size(), count - done) * sizeof(uint64_t);
+    const ssize_t got = ::pread(file_.get(), entries.data(), room,
                                 static_cast<off_t>((first + done) * sizeof(uint64_t)));
     if (got < 0 && errno == EINTR) continue;
-    check(got, "looking for absent pages");
-    if (got == 0) throw_errno("looking for absent pages behind the end of memory", EIO);
+    check(got, attempt);
+    if (got == 0) throw_errno(std::string(attempt) + " behind the end of memory", EIO);
     for (size_t i = 0; i < static_cast<size_t>(got) / sizeof(uint64_t); ++i, ++done) {
-      if ((entries[i] & kPresentOrSwapped) == 0)
+      if (wanted(entries[i]))
         ++run;
       else
         end_run(done);
@@ -57,7 +61,46 @@ void Pagemap::for_each_absent(std::span<std::byte> pages,
   end_run(count);
 }
 
-void Pagemap::for_each_written(std::span<std::byte> pages, Then then,
+void Pagemap::for_each_absent(std::span<std::byte> pages,
+                              const std::function<void(std::span<std::byte>)>& found) const {
+  for_each_entry(
+      pages, "looking for absent pages",
+      [](uint64_t entry) { return (entry & kPresentOrSwapped) == 0; }, found);
+}
+
+void Pagemap::for_each_unprotected(std::span<std::byte> pages,
+                                   const std::function<void(std::span<std::byte>)>& found) const {
+  for_each_entry(
+      pages, "looking for written pages",
+      [](uint64_t entry) { return (entry & kWriteProtected) == 0; }, found);
+}
+
+void Pagemap::for_each_soft_dirty(std::span<std::byte> pages,
+                                  const std::function<void(std::span<std::byte>)>& found) const {
+  for_each_entry(
+      pages, "looking for soft-dirty pages",
+      [](uint64_t entry) { return (entry & kSoftDirty) != 0 || (entry & kPresentOrSwapped) == 0; },
+      found);
+}
+
+void Pagemap::clear_soft_dirty() {
+  const FileDescriptor file = FileDescriptor::open("/proc/self/clear_refs", O_WRONLY);
+  write_all(file.get(), "4", 1, "clearing soft-dirty bits");
+}
+
+// New memory is soft-dirty from its beginning.
+bool Pagemap::has_soft_dirty() {
+  const Mapping memory = Mapping::anonymous(page_bytes());
+  *reinterpret_cast<volatile std::byte*>(memory.bytes().data()) = std::byte{1};
+  bool has = false;
+  Pagemap().for_each_entry(
+      memory.bytes(), "probing soft-dirty bits",
+      [](uint64_t entry) { return (entry & kSoftDirty) != 0; },
+      [&](std::span<std::byte>) { has = true; });
+  return has;
+}
+
+void Pagemap::for_each_written(std::span<std::byte> pages, Then then, Absent absent,
                                const std::function<void(std::span<std::byte>)>& found) const {
   // More than 512 at a time, and the kernel reports the last ones twice.
   std::array<ScannedRun, 512> runs;
@@ -69,8 +112,9 @@ void Pagemap::for_each_written(std::span<std::byte> pages, Then then,
   scan.vec = reinterpret_cast<uint64_t>(runs.data());
   scan.vec_len = runs.size();
   scan.category_mask = kPageIsWritten;
-  // Also a page that is nowhere lacks protection, and would pass for written.
-  scan.category_anyof_mask = kPageIsPresent | kPageIsSwapped;
+  // A page that is nowhere and has no mark lacks protection, and so passes for written. (Asking for
+  // written pages alone is also what the kernel has a short cut for.)
+  if (absent == Absent::left_out) scan.category_anyof_mask = kPageIsPresent | kPageIsSwapped;
   scan.return_mask = kPageIsWritten;
   while (scan.start < scan.end) {
     const int count = ::ioctl(file_.get(), kIoctlPagemapScan, &scan);

@@ -75,6 +75,7 @@ uint64_t features_of(const Userfault::Wishes& wishes) {
   if (wishes.raises_sigbus) features |= UFFD_FEATURE_SIGBUS;
   if (wishes.tracking != Userfault::WriteTracking::none) features |= UFFD_FEATURE_PAGEFAULT_FLAG_WP;
   if (wishes.tracking == Userfault::WriteTracking::scan) features |= kFeatureAsyncProtection;
+  if (wishes.protects_absent) features |= kFeatureProtectsAbsent;
   return features;
 }
 

@@ -35,6 +35,9 @@ class Userfault {
     Door door = Door::any;
     Poisoning poisoning = Poisoning::if_offered;
     WriteTracking tracking = WriteTracking::none;
+    // protect() reaches pages of anonymous memory that are not there (6.4; with `scan` always). Of
+    // files it always does.
+    bool protects_absent = false;
     bool raises_sigbus = false;  // no report: the touching thread gets SIGBUS
   };
   // Throws std::system_error; ENOTSUP when the kernel lacks what is wished.
@@ -67,7 +70,8 @@ class Userfault {
              const std::function<void()>& meanwhile = {}) const;
   // The same with zeros, which cost no memory until they are written.
   void place_zeros(std::span<std::byte> pages, const std::function<void()>& meanwhile = {}) const;
-  // Every present page of `pages` is protected; absent ones are not touched.
+  // Every present page of `pages` is protected; absent ones where Wishes::protects_absent says so,
+  // at the cost of their page tables.
   void protect(std::span<std::byte> pages) const;
   // The same for a caller that holds a lock: false where the memory is being moved and nothing was
   // done, since whoever takes the event of it may wait for that lock.

@@ -18,6 +18,9 @@ struct PoisonRequest {
 };
 inline constexpr unsigned long kIoctlPoison = _IOWR(UFFDIO, 0x08, PoisonRequest);
 
+// Since 6.4: absent pages of anonymous memory can be protected.
+inline constexpr uint64_t kFeatureProtectsAbsent = uint64_t{1} << 13;
+
 // Since 6.7: a write to a protected page lifts the protection by itself.
 inline constexpr uint64_t kFeatureAsyncProtection = uint64_t{1} << 15;
 

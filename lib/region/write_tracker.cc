@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <functional>
 #include <poll.h>
 #include <sys/mman.h>
 
 #include "lib/os/error.h"
 #include "lib/os/mapping.h"
-#include "lib/os/mutex.h"
 
 namespace memsync {
 
@@ -27,14 +27,16 @@ class ScanTracker : public WriteTracker {
         geometry_(geometry),
         userfault_(Userfault::open({.tracking = Userfault::WriteTracking::scan})) {
     userfault_.register_pages(pages_, Userfault::Watch::writes);
-    take();  // protects what is there; what is not counts as written once it is
+    userfault_.protect(pages_);
   }
 
   std::vector<ChunkIndex> take() override {
     WrittenChunks written(geometry_);
-    pagemap_.for_each_written(pages_, Pagemap::Then::protect, [&](std::span<std::byte> run) {
-      written.add(static_cast<uint64_t>(run.data() - pages_.data()), run.size());
-    });
+    pagemap_.for_each_written(pages_, Pagemap::Then::protect, Pagemap::Absent::written_without_mark,
+                              [&](std::span<std::byte> run) {
+                                written.add(static_cast<uint64_t>(run.data() - pages_.data()),
+                                            run.size());
+                              });
     return written.take();
   }
 
@@ -45,47 +47,59 @@ class ScanTracker : public WriteTracker {
   const Pagemap pagemap_;
 };
 
-// Each first write to a protected page waits until a thread of this object has noted it.
+// Without a mark on absent pages, the first write to one would go unnoticed: they are made present.
+Userfault open_for_faults(std::span<std::byte> pages) {
+  Userfault::Wishes wishes{.tracking = Userfault::WriteTracking::faults, .protects_absent = true};
+  if (!Userfault::problems(wishes).empty()) {
+    wishes.protects_absent = false;
+    check(::madvise(pages.data(), pages.size(), MADV_POPULATE_READ), "tracking writes");
+  }
+  return Userfault::open(wishes);
+}
+
+// The first write to a protected page waits until a thread of this object has lifted the
+// protection: the pages without one are the written ones.
 class FaultTracker : public WriteTracker {
  public:
   FaultTracker(std::span<std::byte> memory, const Geometry& geometry)
-      : pages_(whole_pages(memory)),
-        geometry_(geometry),
-        written_(pages_.size() / page_bytes()),
-        userfault_(Userfault::open({.tracking = Userfault::WriteTracking::faults})) {
-    // Protection needs a page table entry: without it the first write to a page that was never
-    // touched would go unnoticed.
-    check(::madvise(pages_.data(), pages_.size(), MADV_POPULATE_READ), "tracking writes");
+      : pages_(whole_pages(memory)), geometry_(geometry), userfault_(open_for_faults(pages_)) {
     userfault_.register_pages(pages_, Userfault::Watch::writes);
     userfault_.protect(pages_);
-    noting_ = std::jthread([this](std::stop_token stop) { note_writes(stop); });
+    letting_ = std::jthread([this](std::stop_token stop) { let_writers_go_on(stop); });
   }
   ~FaultTracker() override {
-    noting_.request_stop();
+    letting_.request_stop();
     signal_event(wake_up_);
-    noting_.join();
+    letting_.join();
     userfault_.unregister(pages_);  // whoever still waits to write goes on
   }
 
+  // A page is protected again after it was found, and read by the caller after that: a write in
+  // between is there to be read, a later one finds the protection.
   std::vector<ChunkIndex> take() override {
     if (failed_) std::rethrow_exception(failure_);
     WrittenChunks written(geometry_);
-    for (const ChunkIndex page : written_.all_set()) {
-      while (!protect_again(page)) {
-      }
-      written.add(page * page_bytes(), page_bytes());
-    }
+    for_each_unprotected([&](std::span<std::byte> run) {
+      userfault_.protect(run);
+      written.add(static_cast<uint64_t>(run.data() - pages_.data()), run.size());
+    });
     return written.take();
   }
 
  private:
-  bool protect_again(ChunkIndex page) {
-    MutexLock lock(changing_);
-    written_.clear(page);
-    return userfault_.try_protect(pages_.subspan(page * page_bytes(), page_bytes()));
+  void for_each_unprotected(const std::function<void(std::span<std::byte>)>& found) {
+    if (has_scan_) try {
+        pagemap_.for_each_written(pages_, Pagemap::Then::leave,
+                                  Pagemap::Absent::written_without_mark, found);
+        return;
+      } catch (const std::system_error& problem) {
+        if (problem.code().value() != ENOTTY) throw;
+        has_scan_ = false;  // before Linux 6.7
+      }
+    pagemap_.for_each_unprotected(pages_, found);
   }
 
-  void note_writes(std::stop_token stop) noexcept {
+  void let_writers_go_on(std::stop_token stop) noexcept {
     try {
       std::array<Userfault::Event, 32> events;
       std::array<pollfd, 2> waits{
@@ -94,7 +108,9 @@ class FaultTracker : public WriteTracker {
         if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR)
           throw_errno("waiting for writes");
         while (const size_t count = userfault_.take_events(events))
-          for (const auto& event : std::span(events).first(count)) note(event);
+          for (const auto& event : std::span(events).first(count))
+            if (event.kind == Userfault::Event::Kind::write)
+              userfault_.lift_protection({event.address, page_bytes()});
       }
     } catch (...) {
       failure_ = std::current_exception();
@@ -103,24 +119,15 @@ class FaultTracker : public WriteTracker {
     }
   }
 
-  void note(const Userfault::Event& event) {
-    if (event.kind != Userfault::Event::Kind::write) return;
-    MutexLock lock(changing_);
-    written_.set(static_cast<uint64_t>(event.address - pages_.data()) / page_bytes());
-    userfault_.lift_protection({event.address, page_bytes()});
-  }
-
   const std::span<std::byte> pages_;
   const Geometry geometry_;
-  // Held while a page's mark and its protection change: a mark that is cleared between being set
-  // and the protection's lifting would leave a page that is written and never noticed again.
-  Mutex changing_;
-  ChunkBitmap written_;  // by page
   const FileDescriptor wake_up_ = FileDescriptor::event();
   const Userfault userfault_;
+  const Pagemap pagemap_;
+  bool has_scan_ = true;        // PAGEMAP_SCAN
   std::exception_ptr failure_;  // written once, before failed_
   std::atomic<bool> failed_ = false;
-  std::jthread noting_;  // last member: joined before anything it uses goes
+  std::jthread letting_;  // last member: joined before anything it uses goes
 };
 
 }  // namespace

@@ -15,10 +15,15 @@
 namespace memsync {
 
 // Sees stores and system calls of this process through this mapping, page by page; not what comes
-// through another mapping of the same pages. The memory is private and anonymous. The first read of
-// a page that was never touched may count as a write: marking absent pages would cost page tables
-// for all of an empty region.
-// Threads: take() from one; the writers are whoever they are, and never lose a write.
+// through another mapping of the same pages, nor by calls on the file, nor what a device puts into
+// pages that are pinned (O_DIRECT reads under way, fixed buffers of io_uring). The memory is
+// anonymous or a mapping of a file, of tmpfs where `faults` track it. Costs the page tables of all
+// of it: 1/512.
+//
+// A page that the kernel has taken out of the mapping carries a mark if it was protected, and
+// nothing if it was written: so what is absent without a mark counts as written. Holes punched into
+// the file, pages cut off and pages given back by madvise(2) therefore may be named without a
+// write. Threads: take() from one; the writers are whoever they are, and never lose a write.
 class WriteTracker {
  public:
   virtual ~WriteTracker() = default;
