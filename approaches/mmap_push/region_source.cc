@@ -1,6 +1,5 @@
 #include "approaches/mmap_push/region_source.h"
 
-#include <cstring>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -27,14 +26,17 @@ RegionSource::RegionSource(const std::string& folder, const Geometry& geometry,
       geometry_{geometry.size_bytes, settings.sender.block_bytes},
       settings_(settings) {}
 
+Watched RegionSource::watched() const {
+  return {.memory = memory(),
+          .geometry = geometry_,
+          .file = file_.get(),
+          .path = path_,
+          .hash = settings_.hash,
+          .workers = settings_.workers};
+}
+
 void RegionSource::start_detecting() {
-  const Watched watched{.memory = memory(),
-                        .geometry = geometry_,
-                        .file = file_.get(),
-                        .path = path_,
-                        .hash = settings_.hash,
-                        .workers = settings_.workers};
-  detector_ = open_detector(settings_.detector, watched, Writer::stores);
+  detector_ = open_detector(settings_.detector, watched(), {Writer::stores});
 }
 
 std::vector<ChunkIndex> RegionSource::changed() {
@@ -46,7 +48,7 @@ std::vector<ChunkIndex> RegionSource::changed() {
 }
 
 bool RegionSource::copy(std::span<std::byte> into, uint64_t offset) {
-  std::memcpy(into.data(), memory().data() + offset, into.size());
+  copy_chunk(watched(), geometry_.chunk_of(offset), into);
   return true;
 }
 

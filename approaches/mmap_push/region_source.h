@@ -30,6 +30,8 @@ class RegionSource : public Source {
   std::span<const std::byte> held(ChunkIndex block) const override;
 
  private:
+  Watched watched() const;
+
   const std::string path_;
   const FileDescriptor file_;
   const Mapping mapping_;

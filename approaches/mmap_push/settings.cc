@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "lib/os/temporary_folder.h"
+#include "lib/os/userfault.h"
 #include "lib/region/quantity.h"
 
 namespace memsync::mmap_push {
@@ -86,8 +87,9 @@ Settings settings_from(const Options& options, uint64_t chunk_bytes) {
     return options.text(option) == value;
   };
   settings.protocol = is("protocol", "thesis") ? Protocol::thesis : Protocol::memsync;
-  settings.detector = is("detect", "auto") ? best_offered() : detector_kind(options.text("detect"));
-  settings.hash = hash_algorithm(options.text("hash"));
+  settings.detector =
+      is("detect", "auto") ? best_offered() : detector_kind_named(options.text("detect")).value();
+  settings.hash = hash_algorithm_named(options.text("hash")).value();
   const uint64_t workers = options.count("workers");
   if (workers > kWorkersMax)
     refuse("workers", "at most " + std::to_string(kWorkersMax) + " threads compare");

@@ -53,10 +53,10 @@ VersionFile::VersionFile(FileDescriptor folder, std::string name, Publish publis
       // readers see is not known.
       const auto size =
           static_cast<uint64_t>(status_of(spare_, what("asking the size of")).st_size);
-      making_ = {{0, size}};
+      making_ = {{{0, size}, Fill::mixed}};
     } else {
       make_spare();
-      if (is_behind_) size_ = behind_[0].length;
+      if (is_behind_) size_ = behind_[0].range.length;
       catch_up(Patience::none);
     }
   }
@@ -87,10 +87,11 @@ void VersionFile::make_spare() {
   if (!is_behind_) return;
   const struct stat status = status_of(published_, what("asking the size of"));
   check(::fchmod(spare_.get(), status.st_mode & 0777), what("copying the mode of"));
-  behind_ = {{0, static_cast<uint64_t>(status.st_size)}};
+  behind_ = {{{0, static_cast<uint64_t>(status.st_size)}, Fill::mixed}};
 }
 
-// What readers see of this range; holes stay holes.
+// What readers see of this range; holes stay holes. Finding them takes time in proportion to the
+// length of the bytes between them, so it is not for many short ranges.
 void VersionFile::copy_range(uint64_t offset, uint64_t length) {
   const uint64_t end = offset + length;
   while (offset < end) {
@@ -135,12 +136,12 @@ void VersionFile::resize(uint64_t size_bytes) {
   check(::ftruncate(spare_.get(), static_cast<off_t>(size_bytes)), what("resizing"));
   // What was cut off and has grown again is a hole here, and may be old bytes in the other version.
   const uint64_t shorter = std::min(size_, size_bytes);
-  note(shorter, std::max(size_, size_bytes) - shorter);
+  note(shorter, std::max(size_, size_bytes) - shorter, Fill::hole);
   size_ = size_bytes;
 }
 
 void VersionFile::write(std::span<const std::byte> from, uint64_t offset) {
-  note(offset, from.size());
+  note(offset, from.size(), Fill::bytes);
   put(from, offset);
 }
 
@@ -156,7 +157,7 @@ void VersionFile::put(std::span<const std::byte> from, uint64_t offset) {
 }
 
 void VersionFile::write_zeros(uint64_t offset, uint64_t length) {
-  note(offset, length);
+  note(offset, length, Fill::hole);
   punch(offset, length);
 }
 
@@ -170,12 +171,13 @@ void VersionFile::punch(uint64_t offset, uint64_t length) {
     put(std::span(zeros).first(std::min<uint64_t>(zeros.size(), length - done)), offset + done);
 }
 
-void VersionFile::note(uint64_t offset, uint64_t length) {
+void VersionFile::note(uint64_t offset, uint64_t length, Fill fill) {
   if (publish_ == Publish::in_place || length == 0) return;
-  if (!making_.empty() && making_.back().offset + making_.back().length == offset)
-    making_.back().length += length;
+  if (!making_.empty() && making_.back().fill == fill &&
+      making_.back().range.offset + making_.back().range.length == offset)
+    making_.back().range.length += length;
   else
-    making_.push_back({offset, length});
+    making_.push_back({{offset, length}, fill});
 }
 
 void VersionFile::publish() {
@@ -207,9 +209,12 @@ void VersionFile::catch_up(Patience patience) {
   if (is_read && patience == Patience::some) return;
   if (is_read || !spare_.is_open()) make_spare();
   check(::ftruncate(spare_.get(), static_cast<off_t>(size_)), what("resizing"));
-  for (const ByteRange& range : behind_) {
-    const uint64_t end = std::min(range.offset + range.length, size_);
-    if (range.offset < end) copy_range(range.offset, end - range.offset);
+  for (const auto& [range, fill] : behind_) {
+    if (range.offset >= size_) continue;
+    const uint64_t length = std::min(range.length, size_ - range.offset);
+    if (fill == Fill::bytes) copy_from_published(range.offset, length);
+    if (fill == Fill::hole) punch(range.offset, length);
+    if (fill == Fill::mixed) copy_range(range.offset, length);
   }
   behind_.clear();
   is_behind_ = false;

@@ -65,7 +65,13 @@ class VersionFile {
   void copy_from_published(uint64_t offset, uint64_t length);
   void put(std::span<const std::byte> from, uint64_t offset);
   void punch(uint64_t offset, uint64_t length);
-  void note(uint64_t offset, uint64_t length);
+  // What a range has become: bytes, a hole, or either here and there.
+  enum class Fill : uint8_t { bytes, hole, mixed };
+  struct Change {
+    ByteRange range;
+    Fill fill = Fill::bytes;
+  };
+  void note(uint64_t offset, uint64_t length, Fill fill);
 
   const FileDescriptor folder_;
   const std::string name_;
@@ -75,9 +81,9 @@ class VersionFile {
   FileDescriptor published_;
   FileDescriptor spare_;
   uint64_t size_ = 0;
-  std::vector<ByteRange> making_;  // ranges of this round, joined where they touch
-  std::vector<ByteRange> behind_;  // ranges in which the spare is behind what readers see
-  bool is_behind_ = false;         // catch_up() has something to do
+  std::vector<Change> making_;  // of this round, joined where they touch
+  std::vector<Change> behind_;  // in which the spare is behind what readers see
+  bool is_behind_ = false;      // catch_up() has something to do
 };
 
 }  // namespace memsync::mmap_push

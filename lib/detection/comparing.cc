@@ -101,4 +101,10 @@ void ShadowDetector::keep(ChunkIndex chunk, std::span<const std::byte> bytes) {
               bytes.size());
 }
 
+std::span<const std::byte> ShadowDetector::held(ChunkIndex chunk) const {
+  if (!is_noted(chunk)) return {};
+  const Geometry& geometry = watched().geometry;
+  return shadow_.bytes().subspan(geometry.chunk_start(chunk), geometry.chunk_length(chunk));
+}
+
 }  // namespace memsync
