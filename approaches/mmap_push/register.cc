@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <stdexcept>
 
 #include "approaches/mmap_push/sides.h"
@@ -13,6 +14,24 @@ namespace {
 Settings settings_of(const SideSetup& setup) {
   if (setup.options == nullptr) throw std::invalid_argument("mmap_push needs its options");
   return settings_from(*setup.options, setup.geometry.chunk_bytes);
+}
+
+// What this machine lacks, one sentence: a page is watched to see whether it can be.
+std::string unmet_by_machine(const Settings& settings) {
+  const std::string place = place_of(settings);
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(place, ignored) || is_in_memory(place) != settings.in_memory)
+    return settings.in_memory
+               ? place + " is no memory file system: choose file=disk"
+               : "the temporary folder " + place +
+                     " is not on a disk: set TMPDIR to one that is, or choose file=memory";
+  try {
+    const TemporaryFolder folder = TemporaryFolder::make(place);
+    RegionSource(folder.path(), Geometry{.size_bytes = 4096}, settings).start_detecting();
+  } catch (const std::exception& problem) {
+    return problem.what();
+  }
+  return "";
 }
 
 class Strategy : public SyncStrategy {
@@ -38,7 +57,8 @@ class Strategy : public SyncStrategy {
 
   std::vector<std::string> unmet_requirements(const Options& options) const override {
     try {
-      return unmet_by_machine(settings_from(options));
+      const std::string problem = unmet_by_machine(settings_from(options));
+      return problem.empty() ? std::vector<std::string>{} : std::vector{problem};
     } catch (const std::invalid_argument& problem) {
       return {problem.what()};
     }

@@ -119,20 +119,6 @@ Settings settings_from(const Options& options, uint64_t chunk_bytes) {
   return settings;
 }
 
-std::vector<std::string> unmet_by_machine(const Settings& settings) {
-  std::vector<std::string> found;
-  const std::string place = place_of(settings);
-  std::error_code ignored;
-  const bool is_there = std::filesystem::is_directory(place, ignored);
-  if (!is_there || is_in_memory(place) != settings.in_memory)
-    found.push_back(
-        settings.in_memory
-            ? place + " is no memory file system: choose file=disk"
-            : "the temporary folder " + place +
-                  " is not on a disk: set TMPDIR to one that is, or choose file=memory");
-  return found;
-}
-
 std::string place_of(const Settings& settings) {
   return settings.in_memory ? kMemoryFolder : std::filesystem::temp_directory_path().string();
 }

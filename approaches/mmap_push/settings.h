@@ -34,8 +34,6 @@ struct Settings {
 std::span<const OptionSpec> option_specs() noexcept;
 // Throws std::invalid_argument, one sentence. `chunk_bytes`: what `block` is by default.
 Settings settings_from(const Options& options, uint64_t chunk_bytes = 4096);
-// What this machine lacks for them, one sentence each with the next step.
-std::vector<std::string> unmet_by_machine(const Settings& settings);
 // The folder below which a side keeps its file.
 std::string place_of(const Settings& settings);
 
