@@ -1,7 +1,6 @@
 #include "harness/cleaner.h"
 
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "lib/os/process.h"
+#include "lib/os/temporary_folder.h"
 
 namespace memsync {
 
@@ -35,18 +35,21 @@ std::string conductor_of(const std::string& process) {
   return "";
 }
 
-// A pid that is in use again counts as living: better a folder too many than one too few.
-void find_pull_folders(std::vector<Leftover>& found) {
-  for (const auto& entry : fs::directory_iterator(fs::temp_directory_path())) {
+// This user's folders <place>/<prefix><pid>-XXXXXX whose process is gone. A pid that is in use
+// again counts as living: better a folder too many than one too few.
+void find_folders(const fs::path& place, const std::string& prefix, const std::string& whose,
+                  std::vector<Leftover>& found) {
+  std::error_code ignored;  // not every machine has every place
+  for (const auto& entry : fs::directory_iterator(place, ignored)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with(kPullFolderPrefix)) continue;
-    const int pid = std::atoi(name.c_str() + std::strlen(kPullFolderPrefix));
+    if (!name.starts_with(prefix)) continue;
+    const int pid = std::atoi(name.c_str() + prefix.size());
     struct stat about{};
     const bool is_ours = ::lstat(entry.path().c_str(), &about) == 0 && S_ISDIR(about.st_mode) &&
                          about.st_uid == ::geteuid();
     if (pid <= 0 || !is_ours || !process_identity(pid).empty()) continue;
-    found.push_back(
-        {"folder " + entry.path().string() + ", whose pull is gone", 0, entry.path().string()});
+    found.push_back({"folder " + entry.path().string() + ", whose " + whose + " is gone", 0,
+                     entry.path().string()});
   }
 }
 
@@ -66,7 +69,9 @@ std::vector<Leftover> find_leftovers() {
     found.push_back({"process " + name + " (" + command_line(name) + "), whose conductor is gone",
                      std::atoi(name.c_str()), ""});
   }
-  find_pull_folders(found);
+  find_folders(fs::temp_directory_path(), kPullFolderPrefix, "pull", found);
+  for (const fs::path& place : {fs::temp_directory_path(), fs::path(kMemoryFolder)})
+    find_folders(place, TemporaryFolder::kPrefix, "process", found);
   return found;
 }
 
@@ -77,7 +82,12 @@ void remove_pull_folder(const std::string& folder) noexcept {
 
 void remove_leftover(const Leftover& leftover) {
   if (leftover.process > 0) ::kill(leftover.process, SIGKILL);
-  if (!leftover.folder.empty()) remove_pull_folder(leftover.folder);
+  if (leftover.folder.empty()) return;
+  std::error_code ignored;
+  if (fs::path(leftover.folder).filename().string().starts_with(TemporaryFolder::kPrefix))
+    fs::remove_all(leftover.folder, ignored);
+  else
+    remove_pull_folder(leftover.folder);
 }
 
 }  // namespace memsync

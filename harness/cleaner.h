@@ -1,5 +1,5 @@
-// Finds and removes what a killed campaign, or a killed `memsync pull`, may have left, and only
-// that.
+// Finds and removes what a killed campaign, a killed `memsync pull` or a killed side of an approach
+// may have left, and only that.
 #pragma once
 
 #include <string>
@@ -8,9 +8,10 @@
 namespace memsync {
 
 struct Leftover {
-  std::string what;    // "agent 1234, whose conductor 1200 is gone"
-  int process = 0;     // to be killed
-  std::string folder;  // of a pull, to be removed with what pull makes in it
+  std::string what;  // "agent 1234, whose conductor 1200 is gone"
+  int process = 0;   // to be killed
+  std::string
+      folder;  // to be removed: a pull's with what pull makes in it, a side's with all in it
 };
 
 // The folder of a `memsync pull` is <temporary folder>/memsync-pull-<its pid>-XXXXXX, and holds
@@ -21,8 +22,8 @@ inline constexpr const char* kPullFiles[] = {"region", "faults"};
 void remove_pull_folder(const std::string& folder) noexcept;
 
 // Processes that carry the token of a conductor that no longer lives, and this user's folders of
-// pulls that no longer live. Namespaces and devices need no search: they have no names and go with
-// the processes that hold them.
+// pulls and sides (TemporaryFolder) that no longer live. Namespaces and devices need no search:
+// they have no names and go with the processes that hold them.
 std::vector<Leftover> find_leftovers();
 void remove_leftover(const Leftover& leftover);
 

@@ -3,6 +3,8 @@
 
 #include "approaches/baselines/floor.h"
 #include "approaches/baselines/placed_memory.h"
+#include "approaches/baselines/rsync.h"
+#include "approaches/baselines/rsync_settings.h"
 #include "approaches/baselines/sigsegv.h"
 #include "approaches/baselines/tcp_copy.h"
 #include "approaches/baselines/uffd_copy.h"
@@ -107,6 +109,16 @@ constexpr StrategyInfo kSigsegv{
     .attachment = "mprotect",
     .transport = "native"};
 
+// No payload_is_exact: block checksums are cut so short that about one run in a thousand finds a
+// false match, notices it by the file's checksum and sends that file again.
+constexpr StrategyInfo kRsync{
+    .name = "rsync",
+    .summary = "the rsync program, its daemon at the destination, run once per sync()",
+    .reference = "Tridgell, Mackerras: The rsync algorithm (ANU TR-CS-96-05, 1996)",
+    .can = kTcpCopy.can,
+    .attachment = "file",
+    .transport = "rsync"};
+
 // Options that another file holds are no constants of this one.
 StrategyInfo with_options(StrategyInfo info, std::span<const OptionSpec> options) {
   info.options = options;
@@ -125,7 +137,9 @@ void register_baselines(std::vector<const SyncStrategy*>& strategies) {
       {kTcpUffdCopy,
        {open_side<tcp_copy::SourceSide>, open_staged_copy, baselines::placing_problems}},
       {with_options(kSigsegv, sigsegv::option_specs()),
-       {open_side<sigsegv::SourceSide>, open_side<sigsegv::DestinationSide>, sigsegv::problems}}};
+       {open_side<sigsegv::SourceSide>, open_side<sigsegv::DestinationSide>, sigsegv::problems}},
+      {with_options(kRsync, rsync::option_specs()),
+       {open_side<rsync::SourceSide>, open_side<rsync::DestinationSide>, rsync::problems}}};
   for (const Baseline& baseline : kBaselines) strategies.push_back(&baseline);
 }
 

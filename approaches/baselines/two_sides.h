@@ -1,4 +1,5 @@
-// Both sides of a baseline in one process, over UNIX sockets of a folder of their own. For tests.
+// Both sides of a baseline in one process, over UNIX sockets of a folder of their own, or over
+// loopback for approaches that need addresses. For tests.
 #pragma once
 
 #include <filesystem>
@@ -23,13 +24,16 @@ class TwoSides {
  public:
   static constexpr uint64_t kSeed = 5;
 
-  TwoSides(std::string_view name, uint64_t size, std::map<std::string, std::string> given = {})
+  enum class Wire : uint8_t { unix_sockets, loopback };
+
+  TwoSides(std::string_view name, uint64_t size, std::map<std::string, std::string> given = {},
+           Wire wire = Wire::unix_sockets)
       : strategy_(named(name)),
         size_(size),
         options_(strategy_.info().options, std::move(given)),
         folder_(make_folder()),
-        source_network_(make_unix_network("source", folder_)),
-        destination_network_(make_unix_network("destination0", folder_)) {}
+        source_network_(make_network("source", folder_, wire)),
+        destination_network_(make_network("destination0", folder_, wire)) {}
   ~TwoSides() {
     destination.reset();
     source.reset();
@@ -45,6 +49,13 @@ class TwoSides {
     for (const SyncStrategy* strategy : kAll)
       if (strategy->info().name == name) return *strategy;
     throw std::invalid_argument(std::string(name));
+  }
+
+  // Of this process alone (the whole of 127/8 is loopback), so that a service's fixed port is free.
+  static std::string loopback_address() {
+    const auto pid = static_cast<uint32_t>(::getpid());
+    return "127." + std::to_string(64 + (pid >> 16) % 64) + "." + std::to_string(pid >> 8 & 255) +
+           "." + std::to_string(pid & 255);
   }
 
   void open_source(std::unique_ptr<Reader> failing = nullptr) {
@@ -85,6 +96,12 @@ class TwoSides {
     std::string name = (std::filesystem::temp_directory_path() / "memsync-sides-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) throw_errno("making " + name);
     return name;
+  }
+  static std::unique_ptr<Network> make_network(const std::string& self, const std::string& folder,
+                                               Wire wire) {
+    if (wire == Wire::unix_sockets) return make_unix_network(self, folder);
+    const std::string address = loopback_address();
+    return make_tcp_network(self, {{"source", address}, {"destination0", address}});
   }
   SideSetup setup_of(Network& network) const {
     SideSetup setup;

@@ -27,22 +27,6 @@ int milliseconds_until(Deadline deadline) {
   return static_cast<int>(std::clamp<int64_t>(left, 0, 1'000'000'000));
 }
 
-// Looks `program` up in PATH before the fork, where allocation is allowed.
-std::string find_program(const std::string& program) {
-  if (program.find('/') != std::string::npos) return program;
-  const char* path = std::getenv("PATH");
-  // The system's own directories last: tools such as ip live there and users' PATHs lack them.
-  const std::string folders =
-      std::string(path != nullptr ? path : "") + ":/usr/sbin:/sbin:/usr/bin:/bin";
-  for (size_t start = 0; start < folders.size();) {
-    const size_t colon = std::min(folders.find(':', start), folders.size());
-    const std::string candidate = folders.substr(start, colon - start) + "/" + program;
-    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
-    start = colon + 1;
-  }
-  throw_errno("starting " + program, ENOENT);
-}
-
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> result;
   result.reserve(texts.size() + 1);
@@ -81,6 +65,21 @@ void become(const ProcessSetup& setup, const char* program, char** argv, char** 
 
 }  // namespace
 
+std::optional<std::string> find_program(const std::string& name) {
+  if (name.find('/') != std::string::npos) return name;
+  const char* path = std::getenv("PATH");
+  // The system's own directories last: tools such as ip live there and users' PATHs lack them.
+  const std::string folders =
+      std::string(path != nullptr ? path : "") + ":/usr/sbin:/sbin:/usr/bin:/bin";
+  for (size_t start = 0; start < folders.size();) {
+    const size_t colon = std::min(folders.find(':', start), folders.size());
+    const std::string candidate = folders.substr(start, colon - start) + "/" + name;
+    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
+    start = colon + 1;
+  }
+  return std::nullopt;
+}
+
 std::string process_identity(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
   const std::string text{std::istreambuf_iterator<char>(file), {}};
@@ -100,7 +99,10 @@ std::string ProcessEnd::describe() const {
 }
 
 Process Process::start(const ProcessSetup& setup) {
-  const std::string program = find_program(setup.arguments.at(0));
+  // Before the fork, where allocation is allowed.
+  const auto found = find_program(setup.arguments.at(0));
+  if (!found) throw_errno("starting " + setup.arguments.at(0), ENOENT);
+  const std::string& program = *found;
   auto arguments = setup.arguments;
   std::vector<std::string> environment = setup.environment;
   environment.push_back(std::string(kConductorToken) + "=" + process_identity(::getpid()));

@@ -72,6 +72,9 @@ class Process {
   std::optional<ProcessEnd> end_;
 };
 
+// Where a program is that Process and run_tool() would start by this name; nullopt: nowhere.
+std::optional<std::string> find_program(const std::string& name);
+
 struct ToolResult {
   ProcessEnd end;
   std::string output;  // stdout and stderr as they came, at most 1 MiB

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -335,3 +337,39 @@ def test_two_listening_agents_are_two_machines(write_suite, tmp_path: Path) -> N
         for agent in agents:
             agent.kill()
             agent.wait()
+
+
+def side_folders(pids: list[int]) -> list[Path]:
+    places = [Path("/dev/shm"), Path(tempfile.gettempdir())]
+    return [folder for place in places for pid in pids for folder in place.glob(f"memsync-side-{pid}-*")]
+
+
+@pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
+@pytest.mark.parametrize("file", ["memory", "disk"])
+def test_clean_removes_the_folders_of_sides_that_were_killed(write_suite, tmp_path: Path, file: str) -> None:
+    suite = write_suite(
+        workloads=UPDATE.replace("rounds: 2", "rounds: 100"),
+        links=FAST,
+        approaches=f"  - {{use: rsync, with: {{file: {file}}}}}",
+    )
+    out = tmp_path / "out"
+    command = [MEMSYNC, "run", suite, "--out", out, "--concurrent"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    agents = [find_agent(out, "source"), find_agent(out, "destination0")]
+    deadline = time.monotonic() + 30
+    while len(side_folders(agents)) < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    for pid in agents:  # first, or an agent might see that the conductor is gone and clean up itself
+        os.kill(pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in agents):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    left = side_folders(agents)
+    assert len(left) == 2
+    said = memsync("clean").stdout
+    assert all(str(folder) in said for folder in left)
+    assert side_folders(agents) == []
