@@ -123,6 +123,25 @@ TEST_F(ThesisDefects, XF4AFileThatShrinksUnderTheAnswerIsEqualAfterTheRound) {
   }
 }
 
+TEST_F(ThesisDefects, XF4AFileThatNeverStopsShrinkingEndsTheRoundAndIsEqualAfterTheNext) {
+  write_file(source_path(), random_bytes(1, 64 * 4096));
+  auto [ours, theirs] = connection();
+  Receiving receiving(std::move(theirs), received_file(), small_blocks());
+  bool is_shrinking = true;
+  ThesisSource source(std::make_unique<HookedStream>(
+                          std::move(ours),
+                          [&](auto) {
+                            if (is_shrinking)
+                              fs::resize_file(source_path(), fs::file_size(source_path()) - 1);
+                          },
+                          nullptr),
+                      source_file(), small_blocks());
+  source.round(soon());
+  is_shrinking = false;
+  source.round(soon());
+  EXPECT_TRUE(files_are_equal());
+}
+
 TEST_F(ThesisDefects, XF4ABlockDamagedOnItsWayIsFoundWithinTheRound) {
   write_file(source_path(), random_bytes(1, 8 * 4096));
   auto [ours, theirs] = connection();

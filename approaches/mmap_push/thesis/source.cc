@@ -11,6 +11,8 @@ namespace memsync::mmap_push::thesis {
 namespace {
 
 constexpr uint64_t kSendBytes = 256U << 10;  // of blocks, per write to the stream
+// A writer that cuts the file off again and again must not hold up a round for ever.
+constexpr int kShrunkAnswersMax = 4;
 
 // Which blocks a receiver with `theirs` lacks. If it lacks any, or has too many, the last block is
 // among them: a receiver takes the file's size from the last one listed.
@@ -53,12 +55,13 @@ SyncReport ThesisSource::round(Deadline deadline) {
   const auto start = Clock::now();
   SyncReport report;
   if (!waiting_) waiting_ = receive_hashes(deadline);
-  for (bool agreed = false; !agreed;) {
-    const auto sent = answer(*waiting_, report, deadline);
+  int shrunk = 0;
+  while (true) {
+    const Answer last = answer(*waiting_, report, deadline);
     waiting_.reset();
     waiting_ = receive_hashes(deadline);
-    agreed = sent && *sent == *waiting_;
-    if (!agreed && Clock::now() >= deadline) {
+    if (last.sent == *waiting_ && (last.is_whole || ++shrunk == kShrunkAnswersMax)) break;
+    if (Clock::now() >= deadline) {
       stream_->shut_down();
       throw_errno("waiting until the receiver holds what it was sent", ETIMEDOUT);
     }
@@ -76,8 +79,8 @@ ThesisSource::Hashes ThesisSource::receive_hashes(Deadline deadline) {
   return hashes;
 }
 
-std::optional<ThesisSource::Hashes> ThesisSource::answer(const Hashes& theirs, SyncReport& report,
-                                                         Deadline deadline) {
+ThesisSource::Answer ThesisSource::answer(const Hashes& theirs, SyncReport& report,
+                                          Deadline deadline) {
   // What fails in here leaves the receiver waiting, with all it has.
   const FileDescriptor file = file_.open_to_read();
   HashedFile ours = hash_file(file, settings_);
@@ -90,25 +93,25 @@ std::optional<ThesisSource::Hashes> ThesisSource::answer(const Hashes& theirs, S
   stream_->write_all(
       encode_cutoff(becomes_empty ? Cutoff{} : ours.blocks.size() * settings_.block_bytes - size),
       deadline);
-  const bool whole = send_blocks(file, size, blocks, ours.blocks, deadline);
+  Answer answer{.sent = std::move(ours.blocks)};
+  send_blocks(file, size, blocks, answer, deadline);
   guard.in_step();
 
-  report.chunks_examined += ours.blocks.size();
+  report.chunks_examined += answer.sent.size();
   report.chunks_moved += blocks.size();
   for (const uint64_t block : blocks)
     report.payload_bytes += std::min(settings_.block_bytes, size - block * settings_.block_bytes);
-  if (!whole) return std::nullopt;
-  return std::move(ours.blocks);
+  return answer;
 }
 
-bool ThesisSource::send_blocks(const FileDescriptor& file, uint64_t size_bytes,
-                               std::span<const uint64_t> blocks, Hashes& sent, Deadline deadline) {
+void ThesisSource::send_blocks(const FileDescriptor& file, uint64_t size_bytes,
+                               std::span<const uint64_t> blocks, Answer& answer,
+                               Deadline deadline) {
   const uint64_t block_bytes = settings_.block_bytes;
   std::vector<std::byte> buffer(
       std::min<uint64_t>(std::max(kSendBytes / block_bytes, uint64_t{1}), blocks.size()) *
       block_bytes);
   size_t filled = 0;
-  bool whole = true;
   for (const uint64_t block : blocks) {
     const uint64_t offset = block * block_bytes;
     const auto place = std::span(buffer).subspan(
@@ -117,8 +120,8 @@ bool ThesisSource::send_blocks(const FileDescriptor& file, uint64_t size_bytes,
     // then, the bytes that were announced must come all the same.
     const size_t got = read_at(file, place, offset);
     std::ranges::fill(place.subspan(got), std::byte{0});
-    whole = whole && got == place.size();
-    sent[block] = crc32_of(place);
+    answer.is_whole = answer.is_whole && got == place.size();
+    answer.sent[block] = crc32_of(place);
     filled += place.size();
     if (buffer.size() - filled < block_bytes) {
       stream_->write_all(std::span(buffer).first(filled), deadline);
@@ -126,7 +129,6 @@ bool ThesisSource::send_blocks(const FileDescriptor& file, uint64_t size_bytes,
     }
   }
   stream_->write_all(std::span(buffer).first(filled), deadline);
-  return whole;
 }
 
 }  // namespace memsync::mmap_push::thesis

@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "approaches/mmap_push/thesis/frames.h"
@@ -28,7 +29,8 @@ class ThesisSource {
   ThesisSource(std::unique_ptr<Stream> stream, SyncedFile file, const Settings& settings);
 
   // On return the receiver has, by its own hashes, each block as it was at some moment of this call
-  // or, where its hash was the same before, an equal one. Counts all answers that this took.
+  // or, where its hash was the same before, an equal one. (Of a file that shrank during each of
+  // several answers, it has zeros where the last of them met the end.) Counts all answers.
   //
   // Throws std::system_error. When the file can't be had (ENOENT: removed; EFBIG, EINVAL) nothing
   // of the answer was sent: the receiver keeps its bytes, and round() may be called again. After
@@ -40,11 +42,15 @@ class ThesisSource {
   using Hashes = std::vector<BlockHash>;
 
   Hashes receive_hashes(Deadline deadline);
-  // Sends what a receiver with `theirs` lacks and returns the hashes that it has then; nullopt when
-  // the file shrank under the answer, which then ends with zeros.
-  std::optional<Hashes> answer(const Hashes& theirs, SyncReport& report, Deadline deadline);
-  bool send_blocks(const FileDescriptor& file, uint64_t size_bytes,
-                   std::span<const uint64_t> blocks, Hashes& sent, Deadline deadline);
+  struct Answer {
+    Hashes sent;           // of each block, as the receiver has it afterwards
+    bool is_whole = true;  // false: the file shrank meanwhile, and zeros stand for what was gone
+  };
+  // Sends what a receiver with `theirs` lacks.
+  Answer answer(const Hashes& theirs, SyncReport& report, Deadline deadline);
+  // Puts the hashes of what went out into `answer`.
+  void send_blocks(const FileDescriptor& file, uint64_t size_bytes,
+                   std::span<const uint64_t> blocks, Answer& answer, Deadline deadline);
 
   std::unique_ptr<Stream> stream_;
   const SyncedFile file_;
