@@ -39,11 +39,15 @@ void RegionSource::start_detecting() {
   detector_ = open_detector(settings_.detector, watched(), {Writer::stores});
 }
 
-std::vector<ChunkIndex> RegionSource::changed() {
+void RegionSource::begin_round() const {
   if (settings_.msync != Msync::off)
     check(::msync(memory().data(), memory().size(),
                   settings_.msync == Msync::sync ? MS_SYNC : MS_ASYNC),
           "msync of " + path_);
+}
+
+std::vector<ChunkIndex> RegionSource::changed() {
+  begin_round();
   return detector_->take();
 }
 

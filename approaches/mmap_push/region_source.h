@@ -23,6 +23,9 @@ class RegionSource : public Source {
   // From here on writes are noticed; before, nothing is: fill the memory first.
   void start_detecting();
 
+  // What the option `msync` asks of the kernel. Throws std::system_error.
+  void begin_round() const;
+
   uint64_t refresh() override { return memory().size(); }
   std::vector<ChunkIndex> changed() override;
   bool copy(std::span<std::byte> into, uint64_t offset) override;

@@ -2,6 +2,7 @@
 #include <stdexcept>
 
 #include "approaches/mmap_push/sides.h"
+#include "approaches/mmap_push/thesis_sides.h"
 #include "approaches/registry.h"
 
 namespace memsync {
@@ -64,12 +65,27 @@ class Strategy : public SyncStrategy {
     }
   }
 
+  Capabilities capabilities(const Options& options) const override {
+    Capabilities can = info().can;
+    if (options.text("protocol") == "thesis") {
+      can.destination_after = Access::none;  // its messages know no hand-over
+      can.tracks_writes = false;
+    }
+    if (options.text("detect") == "hash" || options.text("detect") == "shadow")
+      can.tracks_writes = false;
+    return can;
+  }
+
   std::unique_ptr<Side> open_source(SideSetup setup) const override {
     const Settings settings = settings_of(setup);
+    if (settings.protocol == Protocol::thesis)
+      return std::make_unique<ThesisSourceSide>(std::move(setup), settings);
     return std::make_unique<SourceSide>(std::move(setup), settings);
   }
   std::unique_ptr<Side> open_destination(SideSetup setup) const override {
     const Settings settings = settings_of(setup);
+    if (settings.protocol == Protocol::thesis)
+      return std::make_unique<ThesisDestinationSide>(std::move(setup), settings);
     return std::make_unique<DestinationSide>(std::move(setup), settings);
   }
 };
