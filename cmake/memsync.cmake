@@ -1,6 +1,7 @@
 # What every module's CMakeLists.txt is written with:
 #   memsync_library(NAME SOURCES ... LINK ...)      a static library memsync_NAME, with our warnings
 #   memsync_test(NAME SOURCES ... LINK ... [LABELS ...] [SERIAL])   a GoogleTest program, one ctest per TEST
+#   memsync_lab_test(NAME KERNEL ... TESTS ... [OPTIONS ...])       GoogleTest programs in a QEMU guest, one ctest for all
 #   memsync_benchmark(NAME SOURCES ... LINK ...)    a Google Benchmark program
 #   memsync_fuzzer(NAME SOURCES ... LINK ...)       a libFuzzer program, with the preset `fuzz` only
 
@@ -64,6 +65,26 @@ function(memsync_test name)
   endif()
   # PRE_TEST lists the tests when ctest runs, so a sanitized binary need not start while building.
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 PROPERTIES ${properties})
+endfunction()
+
+# TESTS: "TARGET FILTER", each once more under that kernel. OPTIONS are of scripts/vm/run.
+function(memsync_lab_test name)
+  cmake_parse_arguments(ARG "" "KERNEL" "TESTS;OPTIONS" ${ARGN})
+  set(script "failed=0")
+  set(files "")
+  foreach(test ${ARG_TESTS})
+    separate_arguments(words UNIX_COMMAND "${test}")
+    list(POP_FRONT words target)
+    list(JOIN words ":" filter)
+    list(APPEND files --with $<TARGET_FILE:${target}>)
+    string(APPEND script
+           "$<SEMICOLON> $<TARGET_FILE:${target}> --gtest_color=no --gtest_brief=1 --gtest_filter='${filter}' || failed=1")
+  endforeach()
+  add_test(NAME lab.${name}
+           COMMAND ${PROJECT_SOURCE_DIR}/scripts/vm/run --kernel ${ARG_KERNEL} --clock real --timeout 600
+                   ${ARG_OPTIONS} ${files} -- busybox sh -c "${script}$<SEMICOLON> exit $failed")
+  # 69: QEMU or the kernel's package is missing; the test's output says what to do.
+  set_tests_properties(lab.${name} PROPERTIES LABELS lab TIMEOUT 660 SKIP_RETURN_CODE 69 RUN_SERIAL TRUE)
 endfunction()
 
 function(memsync_benchmark name)

@@ -9,6 +9,7 @@
 #include "approaches/userfaultfd/scripted_source.h"
 #include "approaches/userfaultfd/touch.h"
 #include "lib/backend/stores.h"
+#include "lib/os/mapping.h"
 
 namespace memsync::userfaultfd {
 namespace {
@@ -16,6 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr uint64_t kSeed = 9;
 constexpr uint64_t kMiB = 1 << 20;
+const uint64_t kPage = page_bytes();
 
 std::byte expected_at(uint64_t offset) {
   std::byte value;
@@ -77,19 +79,20 @@ INSTANTIATE_TEST_SUITE_P(Ways, Failing,
 // Defect xU3: an error of the source left the faulting thread asleep for ever.
 TEST_P(Failing, SourceEndsInSigbusForThatPageAloneAndANamedError) {
   open(4 * kMiB, {});
-  constexpr uint64_t kBad = 2 * kMiB + 5 * 4096 + 9;
+  const uint64_t kBad = 2 * kMiB + 5 * kPage + 9;
   source_->fail_at(kBad, std::errc::io_error);
   EXPECT_EQ(touch(kBad), std::nullopt);
   EXPECT_EQ(touch(kBad + 50), std::nullopt) << "the same page, later";
-  EXPECT_EQ(touch(kBad - 4096), expected_at(kBad - 4096)) << "a page of the same unit";
-  EXPECT_EQ(touch(kBad + 4096), expected_at(kBad + 4096));
-  for (uint64_t offset = 0; offset < 4 * kMiB; offset += 4096)
-    if (offset / 4096 != kBad / 4096) {
+  EXPECT_EQ(touch(kBad - kPage), expected_at(kBad - kPage)) << "a page of the same unit";
+  EXPECT_EQ(touch(kBad + kPage), expected_at(kBad + kPage));
+  for (uint64_t offset = 0; offset < 4 * kMiB; offset += kPage)
+    if (offset / kPage != kBad / kPage) {
       ASSERT_EQ(touch(offset), expected_at(offset)) << offset;
     }
-  EXPECT_EQ(failure(), "fetching 4096 bytes at offset " + std::to_string(kBad / 4096 * 4096) +
+  EXPECT_EQ(failure(), "fetching " + std::to_string(kPage) + " bytes at offset " +
+                           std::to_string(kBad / kPage * kPage) +
                            " of the region: Input/output error");
-  EXPECT_EQ(pager_->lost(), (std::vector<ByteRange>{{kBad / 4096 * 4096, 4096}}));
+  EXPECT_EQ(pager_->lost(), (std::vector<ByteRange>{{kBad / kPage * kPage, kPage}}));
 }
 
 TEST_P(Failing, SourceInReadAheadHarmsOnlyWhoTouchesThePage) {
@@ -134,10 +137,10 @@ TEST_P(Failing, WhileEverythingIsPulledCountsTheLostBytes) {
   source_->fail_at(kMiB, std::errc::io_error);
   source_->fail_at(2 * kMiB + 50, std::errc::io_error);
   pager_->pull(1, after(20s), {});
-  EXPECT_EQ(pager_->lost(), (std::vector<ByteRange>{{kMiB, 4096}, {2 * kMiB, 100}}));
+  EXPECT_EQ(pager_->lost(), (std::vector<ByteRange>{{kMiB, kPage}, {2 * kMiB, 100}}));
   EXPECT_EQ(touch(kMiB), std::nullopt);
   EXPECT_EQ(touch(2 * kMiB + 99), std::nullopt);
-  EXPECT_EQ(touch(kMiB + 4096), expected_at(kMiB + 4096));
+  EXPECT_EQ(touch(kMiB + kPage), expected_at(kMiB + kPage));
   EXPECT_EQ(pager_->statistics().chunks_local, (2 * kMiB) / 4096 - 16)
       << "the unit that lost a page";
 }
@@ -150,7 +153,7 @@ TEST_P(Failing, IsToldBeforeTheRegionIsTakenOver) {
   constexpr ByteRange kAll[] = {{0, kMiB}};
   EXPECT_THROW(pager_->go_on_without(kAll), std::system_error);
   pager_->go_on();
-  EXPECT_EQ(touch(8192), expected_at(8192));
+  EXPECT_EQ(touch(2 * kPage), expected_at(2 * kPage));
 }
 
 TEST_P(Failing, WhileTheOwnerChangesIsAskedAgainAfterwards) {

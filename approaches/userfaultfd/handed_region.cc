@@ -10,6 +10,7 @@
 
 #include "lib/os/error.h"
 #include "lib/os/mapping.h"
+#include "lib/os/pagemap.h"
 
 namespace memsync::userfaultfd {
 
@@ -151,13 +152,25 @@ void HandedRegion::take_moves() noexcept {
 
 void HandedRegion::make_unreadable() noexcept {
   try {
-    // Where the kernel can poison, what has come stays readable, and what the application has
-    // unmapped meanwhile, and may have mapped anew, is not touched.
-    userfault_.make_unreadable(pages_);
+    take_missing_away();
   } catch (const std::exception&) {
     ::mprotect(pages_.data(), pages_.size(), PROT_NONE);
     userfault_.wake(pages_);
   }
+}
+
+// Where the kernel can poison, what has come stays readable, and what the application has unmapped
+// meanwhile, and may have mapped anew, is not touched. Pages that are there or poisoned already are
+// passed over by the run: the kernel would refuse them one by one.
+void HandedRegion::take_missing_away() const {
+  userfault_.make_unreadable(pages_.first(page_bytes()));  // takes the event of a move, if any
+  FileDescriptor pagemap{::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)};
+  if (userfault_.has_poison() && pagemap.is_open())
+    Pagemap(std::move(pagemap)).for_each_absent(pages_, [this](auto run) {
+      userfault_.make_unreadable(run);
+    });
+  else
+    userfault_.make_unreadable(pages_);
 }
 
 }  // namespace memsync::userfaultfd

@@ -48,6 +48,7 @@ class HandedRegion {
   void stop_watching() noexcept;
   bool part() noexcept;
   void make_unreadable() noexcept;
+  void take_missing_away() const;
 
   const std::span<std::byte> bytes_;
   const std::span<std::byte> pages_;  // bytes_, rounded up

@@ -10,6 +10,7 @@
 #include "approaches/userfaultfd/scripted_source.h"
 #include "approaches/userfaultfd/touch.h"
 #include "lib/backend/stores.h"
+#include "lib/os/mapping.h"
 #include "lib/region/digest.h"
 #include "lib/transport/local_region.h"
 
@@ -19,6 +20,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr uint64_t kSeed = 11;
 constexpr uint64_t kSize = 6 * (1 << 20) + 321;
+const uint64_t kPage = page_bytes();
 
 Digest digest_of_pattern() {
   std::vector<std::byte> expected(kSize);
@@ -76,11 +78,11 @@ std::string name_of_case(const testing::TestParamInfo<Handling::ParamType>& test
 
 INSTANTIATE_TEST_SUITE_P(
     Ways, Handling,
-    testing::Combine(testing::Values(with(Handler::poll, 1, Prefetch::none, 4096),
-                                     with(Handler::poll, 4, Prefetch::none, 4096),
+    testing::Combine(testing::Values(with(Handler::poll, 1, Prefetch::none, kPage),
+                                     with(Handler::poll, 4, Prefetch::none, kPage),
                                      with(Handler::poll, 4, Prefetch::window, 65536),
                                      with(Handler::spin, 1, Prefetch::none, 65536),
-                                     with(Handler::sigbus, 1, Prefetch::none, 4096),
+                                     with(Handler::sigbus, 1, Prefetch::none, kPage),
                                      with(Handler::sigbus, 1, Prefetch::window, 262144)),
                      testing::Values(From::elsewhere, From::at_hand)),
     name_of_case);
@@ -97,18 +99,18 @@ TEST_P(Handling, BringsEveryByteToEightThreads) {
   std::vector<std::jthread> threads;
   for (uint64_t number = 0; number < 8; ++number)
     threads.emplace_back([this, number] {
-      for (uint64_t page = number; page * 4096 < kSize; page += 7)  // every page by several
-        static_cast<void>(*static_cast<volatile std::byte*>(&bytes()[page * 4096]));
+      for (uint64_t page = number; page * kPage < kSize; page += 7)  // every page by several
+        static_cast<void>(*static_cast<volatile std::byte*>(&bytes()[page * kPage]));
     });
   threads.clear();
   EXPECT_EQ(digest_of(bytes()), digest_of_pattern());
 }
 
 TEST_P(Handling, TakesWritesAtTheFirstTouch) {
-  for (uint64_t offset = 0; offset < kSize; offset += 4096) bytes()[offset] = std::byte{1};
+  for (uint64_t offset = 0; offset < kSize; offset += kPage) bytes()[offset] = std::byte{1};
   std::vector<std::byte> expected(kSize);
   fill_content(ContentKind::random, kSeed, expected, 0);
-  for (uint64_t offset = 0; offset < kSize; offset += 4096) expected[offset] = std::byte{1};
+  for (uint64_t offset = 0; offset < kSize; offset += kPage) expected[offset] = std::byte{1};
   EXPECT_EQ(digest_of(bytes()), digest_of(expected));
 }
 
@@ -120,13 +122,13 @@ TEST_P(Handling, BringsADroppedPageAgain) {
 
 TEST_P(Handling, PassesOverWhatTheApplicationUnmapped) {
   // Mapped over, so that nobody else's memory comes to lie where the fixture will unmap.
-  ASSERT_NE(::mmap(&bytes()[1 << 20], 3 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+  ASSERT_NE(::mmap(&bytes()[1 << 20], 3 * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
                    -1, 0),
             MAP_FAILED);
   pager_->pull(1, after(20s), {});
   EXPECT_NO_THROW(pager_->rethrow_failure());
   EXPECT_EQ(bytes()[0], store_.mapping()[0]);
-  EXPECT_EQ(bytes()[(1 << 20) + 3 * 4096], store_.mapping()[(1 << 20) + 3 * 4096]);
+  EXPECT_EQ(bytes()[(1 << 20) + 3 * kPage], store_.mapping()[(1 << 20) + 3 * kPage]);
 }
 
 TEST_P(Handling, RefusesToFollowAMoveByName) {
@@ -177,7 +179,7 @@ TEST(Handlers, RunOnTheCpuThatWasAskedFor) {
   ScriptedSource source(reader);
   const Mapping mapping = Mapping::anonymous(1 << 20);
   OwnMemory memory(mapping.bytes());
-  Settings settings = with(Handler::poll, 3, Prefetch::none, 4096);
+  Settings settings = with(Handler::poll, 3, Prefetch::none, kPage);
   settings.handler_cpu = 0;
   Pager pager(memory, {.size_bytes = 1 << 20, .chunk_bytes = 4096}, settings, source);
   while (threads_on_cpu_0() < 3) std::this_thread::yield();  // each once it has begun

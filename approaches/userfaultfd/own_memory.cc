@@ -12,6 +12,9 @@
 namespace memsync::userfaultfd {
 
 namespace {
+constexpr uint64_t kMappedOverMin = 2 << 20;
+constexpr uint64_t kMappedOverMost = 1 << 14;  // of the 65530 mappings of a process, two for each
+
 bool is_zero(std::span<const std::byte> pages) {
   return pages[0] == std::byte{0} &&
          std::memcmp(&pages[0], &pages[1], pages.size() - 1) == 0;  // each is as the one before
@@ -65,12 +68,26 @@ void OwnMemory::let_go() {
 
 void OwnMemory::make_unreadable() noexcept {
   try {
-    userfault_.make_unreadable(pages_);
+    // Whether it is there or not: while the memory is being moved, this takes the event of it.
+    userfault_.make_unreadable(pages_.first(page_bytes()));
+    if (userfault_.has_poison())
+      pagemap_.for_each_absent(pages_, [this](auto run) { take_away(run); });
+    else
+      userfault_.make_unreadable(pages_);
   } catch (const std::exception&) {
     // No mapping to be had: without any access a waiting thread at least gets SIGSEGV.
     ::mprotect(pages_.data(), pages_.size(), PROT_NONE);
     userfault_.wake(pages_);
   }
+}
+
+// Large runs by mapping, for a region is large where little of it was touched; the many small ones
+// by poison, for the mappings of a process are counted.
+void OwnMemory::take_away(std::span<std::byte> absent) const {
+  if (absent.size() >= std::max(kMappedOverMin, pages_.size() / kMappedOverMost))
+    userfault_.map_over(absent);
+  else
+    userfault_.make_unreadable(absent);
 }
 
 size_t OwnMemory::take_faults(std::span<uint64_t> offsets) {

@@ -12,6 +12,7 @@
 #include "approaches/userfaultfd/scripted_source.h"
 #include "approaches/userfaultfd/touch.h"
 #include "lib/backend/stores.h"
+#include "lib/os/mapping.h"
 #include "lib/region/digest.h"
 
 namespace memsync::userfaultfd {
@@ -20,6 +21,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr uint64_t kSeed = 7;
 constexpr uint64_t kMiB = 1 << 20;
+const uint64_t kPage = page_bytes();
 
 // A region whose bytes are at a scripted source.
 class Pulled {
@@ -59,7 +61,7 @@ std::byte expected_at(uint64_t offset) {
 }
 
 constexpr Settings kDemandOnly{.prefetch = Prefetch::none};
-constexpr Settings kOnePage{.prefetch = Prefetch::none, .unit_bytes = 4096};
+const Settings kOnePage{.prefetch = Prefetch::none, .unit_bytes = kPage};
 
 class WholeRead : public testing::TestWithParam<std::tuple<uint64_t, Settings>> {};
 
@@ -83,24 +85,25 @@ std::string name_of_case(const testing::TestParamInfo<WholeRead::ParamType>& tes
          (settings.prefetch == Prefetch::none ? "_on_demand" : "_ahead");
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Sizes, WholeRead,
-    testing::Combine(testing::Values(1, 4095, 4096, 4097, kMiB + 123, 64 << 10, 8 * kMiB),
-                     testing::Values(Settings{}, kDemandOnly, kOnePage,
-                                     Settings{.unit_bytes = 4096},
-                                     Settings{.unit_bytes = kMiB, .window_bytes = kMiB})),
-    name_of_case);
+INSTANTIATE_TEST_SUITE_P(Sizes, WholeRead,
+                         testing::Combine(testing::Values(1, kPage - 1, kPage, kPage + 1,
+                                                          kMiB + 123, 64 << 10, 8 * kMiB),
+                                          testing::Values(Settings{}, kDemandOnly, kOnePage,
+                                                          Settings{.unit_bytes = kPage},
+                                                          Settings{.unit_bytes = kMiB,
+                                                                   .window_bytes = kMiB})),
+                         name_of_case);
 
 TEST(Pager, OfOnePageUnitsTakesOneFaultPerPageAndNoneAtTheSecondTouch) {
   constexpr uint64_t kPages = 300;
-  PatternReader reader = pattern(kPages * 4096);
+  PatternReader reader = pattern(kPages * kPage);
   Pulled pulled(reader, kOnePage);
   for (int round = 0; round < 2; ++round)
     for (uint64_t page = 0; page < kPages; ++page)
-      EXPECT_EQ(pulled.bytes()[page * 4096 + 5], expected_at(page * 4096 + 5));
+      EXPECT_EQ(pulled.bytes()[page * kPage + 5], expected_at(page * kPage + 5));
   EXPECT_EQ(pulled.pager.statistics().faults, kPages);
-  EXPECT_EQ(pulled.pager.statistics().payload_received, kPages * 4096);
-  EXPECT_EQ(pulled.pager.statistics().window_bytes, 4096u);
+  EXPECT_EQ(pulled.pager.statistics().payload_received, kPages * kPage);
+  EXPECT_EQ(pulled.pager.statistics().window_bytes, kPage);
 }
 
 TEST(Pager, ReadsAheadOfASequentialReader) {
@@ -134,13 +137,13 @@ TEST(Pager, AsksAnythingThatHasReadAtAndASizeAndNothingElse) {
   class TenLines : public Reader {
    public:
     void read_at(std::span<std::byte> into, uint64_t offset) override {
-      for (auto& value : into) value = static_cast<std::byte>(offset++ / 4096);
+      for (auto& value : into) value = static_cast<std::byte>(offset++ / kPage);
     }
-    uint64_t size_bytes() const override { return 200 * 4096; }
+    uint64_t size_bytes() const override { return 200 * kPage; }
   } reader;
   Pulled pulled(reader, {});
   for (uint64_t page = 0; page < 200; ++page)
-    EXPECT_EQ(pulled.bytes()[page * 4096 + 17], static_cast<std::byte>(page));
+    EXPECT_EQ(pulled.bytes()[page * kPage + 17], static_cast<std::byte>(page));
 }
 
 TEST(Pager, KeepsWhatTheApplicationWroteToAPageItHadPulled) {
@@ -154,10 +157,10 @@ TEST(Pager, KeepsWhatTheApplicationWroteToAPageItHadPulled) {
 TEST(Pager, BringsAPageAgainThatTheApplicationDropped) {
   PatternReader reader = pattern(kMiB);
   Pulled pulled(reader, kDemandOnly);
-  EXPECT_EQ(pulled.bytes()[4097], expected_at(4097));
-  ASSERT_EQ(::madvise(pulled.bytes().data(), 4 * 4096, MADV_DONTNEED), 0);
-  EXPECT_EQ(pulled.bytes()[4097], expected_at(4097));
-  EXPECT_EQ(pulled.bytes()[3 * 4096], expected_at(3 * 4096));
+  EXPECT_EQ(pulled.bytes()[kPage + 1], expected_at(kPage + 1));
+  ASSERT_EQ(::madvise(pulled.bytes().data(), 4 * kPage, MADV_DONTNEED), 0);
+  EXPECT_EQ(pulled.bytes()[kPage + 1], expected_at(kPage + 1));
+  EXPECT_EQ(pulled.bytes()[3 * kPage], expected_at(3 * kPage));
 }
 
 // Defect xU1: a page that is already there when its copy arrives ended the handler.
@@ -169,22 +172,22 @@ TEST(Pager, TakesAPageThatIsAlreadyThereForAnOrdinaryDay) {
   pulled.source->wait_for_requests(Urgency::background, 1);
   // A reader that follows far enough behind to be promoted makes the answers come twice.
   std::jthread reader_thread([&] {
-    for (uint64_t offset = 0; offset < 8 * kMiB; offset += 4096)
+    for (uint64_t offset = 0; offset < 8 * kMiB; offset += kPage)
       ASSERT_EQ(pulled.bytes()[offset], expected_at(offset));
   });
   pulled.source->let_go();
   reader_thread.join();
   // And the plainest form: two copies of one page.
   const auto userfault = Userfault::open({});
-  const Mapping mapping = Mapping::anonymous(3 * 4096);
-  const Mapping staging = Mapping::anonymous(3 * 4096);
+  const Mapping mapping = Mapping::anonymous(3 * kPage);
+  const Mapping staging = Mapping::anonymous(3 * kPage);
   userfault.register_pages(mapping.page_span());
-  staging.bytes()[4096] = std::byte{1};
-  userfault.place(&mapping.bytes()[4096], staging.bytes().subspan(4096, 4096));
-  staging.bytes()[4096] = staging.bytes()[8192] = std::byte{2};
+  staging.bytes()[kPage] = std::byte{1};
+  userfault.place(&mapping.bytes()[kPage], staging.bytes().subspan(kPage, kPage));
+  staging.bytes()[kPage] = staging.bytes()[2 * kPage] = std::byte{2};
   userfault.place(mapping.bytes().data(), staging.bytes());
-  EXPECT_EQ(mapping.bytes()[4096], std::byte{1}) << "overwrote a page that was present";
-  EXPECT_EQ(mapping.bytes()[8192], std::byte{2}) << "stopped at the page that was present";
+  EXPECT_EQ(mapping.bytes()[kPage], std::byte{1}) << "overwrote a page that was present";
+  EXPECT_EQ(mapping.bytes()[2 * kPage], std::byte{2}) << "stopped at the page that was present";
 }
 
 // Defect xU5: one fault at a time.
@@ -209,7 +212,7 @@ TEST(Pager, DoesNotAskTwiceForAUnitThatTwoThreadsTouch) {
   std::vector<std::jthread> threads;
   for (uint64_t page = 0; page < 4; ++page)
     threads.emplace_back(
-        [&, page] { EXPECT_EQ(pulled.bytes()[page * 4096], expected_at(page * 4096)); });
+        [&, page] { EXPECT_EQ(pulled.bytes()[page * kPage], expected_at(page * kPage)); });
   while (pulled.pager.statistics().faults < 4u) std::this_thread::yield();
   pulled.source->let_go();
   threads.clear();
