@@ -36,14 +36,14 @@ constexpr uint64_t kSeed = 3;
 class Memory {
  public:
   virtual ~Memory() = default;
-  virtual void read(std::span<std::byte> into, uint64_t offset) = 0;
+  virtual void access(std::span<std::byte> bytes, uint64_t offset) = 0;
   virtual uint64_t userfaults() const { return 0; }
 };
 
 class MappedMemory : public Memory {
  public:
   explicit MappedMemory(Mapping mapping) : mapping_(std::move(mapping)) {}
-  void read(std::span<std::byte> into, uint64_t offset) override {
+  void access(std::span<std::byte> into, uint64_t offset) override {
     std::memcpy(into.data(), mapping_.bytes().data() + offset, into.size());
   }
 
@@ -51,11 +51,20 @@ class MappedMemory : public Memory {
   Mapping mapping_;
 };
 
+// Written, for all that is read before is one page of zeros.
+class AnonymousMemory : public MappedMemory {
+ public:
+  AnonymousMemory() : MappedMemory(Mapping::anonymous(kSize)) {
+    // A huge page would make one fault of 512.
+    check(::madvise(mapping_.bytes().data(), kSize, MADV_NOHUGEPAGE), "madvise");
+  }
+  void access(std::span<std::byte> bytes, uint64_t offset) override {
+    std::memcpy(mapping_.bytes().data() + offset, bytes.data(), bytes.size());
+  }
+};
+
 std::unique_ptr<Memory> anonymous() {
-  Mapping mapping = Mapping::anonymous(kSize);
-  // A huge page would make one fault of 512.
-  check(::madvise(mapping.bytes().data(), kSize, MADV_NOHUGEPAGE), "madvise");
-  return std::make_unique<MappedMemory>(std::move(mapping));
+  return std::make_unique<AnonymousMemory>();
 }
 
 // A file without a name in the temporary folder, written through to the disk.
@@ -94,7 +103,7 @@ std::unique_ptr<Memory> mapped_file_on_disk() {
 
 class ReadFile : public Memory {
  public:
-  void read(std::span<std::byte> into, uint64_t offset) override {
+  void access(std::span<std::byte> into, uint64_t offset) override {
     const auto got =
         ::pread(content_file().get(), into.data(), into.size(), static_cast<off_t>(offset));
     if (static_cast<size_t>(got) != into.size()) throw_errno("pread", EIO);
@@ -152,15 +161,15 @@ const std::vector<uint64_t>& shuffled_pages() {
   return pages;
 }
 
-void read_each_page(Memory& memory, std::span<std::byte> into) {
+void access_each_page(Memory& memory, std::span<std::byte> into) {
   for (const uint64_t page : shuffled_pages()) {
-    memory.read(into, page * kPage);
+    memory.access(into, page * kPage);
     benchmark::DoNotOptimize(into.data());
     benchmark::ClobberMemory();
   }
 }
 
-void access(benchmark::State& state, std::unique_ptr<Memory> (*make)()) {
+void passes(benchmark::State& state, std::unique_ptr<Memory> (*make)()) {
   const AwakeCpus awake;
   std::vector<std::byte> into(static_cast<size_t>(state.range(1)));
   ThreadFaults faults;
@@ -171,11 +180,11 @@ void access(benchmark::State& state, std::unique_ptr<Memory> (*make)()) {
       const Mapping warm = Mapping::anonymous(kSize, Population::at_once);
     }
     const auto memory = make();
-    if (state.range(0) == 2) read_each_page(*memory, into);
+    if (state.range(0) == 2) access_each_page(*memory, into);
     const auto faults_before = ThreadFaults::now();
     const uint64_t userfaults_before = memory->userfaults();
     const auto start = Clock::now();
-    read_each_page(*memory, into);
+    access_each_page(*memory, into);
     state.SetIterationTime(seconds(Clock::now() - start) / kPages);
     const auto taken = ThreadFaults::now() - faults_before;
     faults = {faults.minor + taken.minor, faults.major + taken.major};
@@ -194,12 +203,12 @@ void options(benchmark::internal::Benchmark* of) {
   of->UseManualTime()->Iterations(3)->Unit(benchmark::kNanosecond);
 }
 
-BENCHMARK_CAPTURE(access, anonymous, anonymous)->Apply(options);
-BENCHMARK_CAPTURE(access, mmap_cached, mapped_cached_file)->Apply(options);
-BENCHMARK_CAPTURE(access, mmap_disk, mapped_file_on_disk)->Apply(options);
-BENCHMARK_CAPTURE(access, read_cached, read_cached_file)->Apply(options);
-BENCHMARK_CAPTURE(access, userfaultfd_poll, pulled<Handler::poll>)->Apply(options);
-BENCHMARK_CAPTURE(access, userfaultfd_sigbus, pulled<Handler::sigbus>)->Apply(options);
+BENCHMARK_CAPTURE(passes, anonymous, anonymous)->Apply(options);
+BENCHMARK_CAPTURE(passes, mmap_cached, mapped_cached_file)->Apply(options);
+BENCHMARK_CAPTURE(passes, mmap_disk, mapped_file_on_disk)->Apply(options);
+BENCHMARK_CAPTURE(passes, read_cached, read_cached_file)->Apply(options);
+BENCHMARK_CAPTURE(passes, userfaultfd_poll, pulled<Handler::poll>)->Apply(options);
+BENCHMARK_CAPTURE(passes, userfaultfd_sigbus, pulled<Handler::sigbus>)->Apply(options);
 
 }  // namespace
 }  // namespace memsync::userfaultfd
