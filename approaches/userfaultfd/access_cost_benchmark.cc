@@ -83,7 +83,13 @@ const FileDescriptor& content_file() {
   return file;
 }
 
+void drop_from_cache(const FileDescriptor& file) {
+  check(::posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED), "posix_fadvise");
+}
+
+// In order, whatever had put it there before: how the pages lie decides how many a fault maps.
 void read_into_cache(const FileDescriptor& file) {
+  drop_from_cache(file);
   std::vector<std::byte> all(kSize);
   check(::pread(file.get(), all.data(), kSize, 0), "reading");
 }
@@ -95,7 +101,7 @@ std::unique_ptr<Memory> mapped_cached_file() {
 
 // A page at a time from the disk: the kernel reads nothing ahead.
 std::unique_ptr<Memory> mapped_file_on_disk() {
-  check(::posix_fadvise(content_file().get(), 0, 0, POSIX_FADV_DONTNEED), "posix_fadvise");
+  drop_from_cache(content_file());
   Mapping mapping = Mapping::shared(content_file(), kSize);
   check(::madvise(mapping.bytes().data(), kSize, MADV_RANDOM), "madvise");
   return std::make_unique<MappedMemory>(std::move(mapping));
