@@ -8,6 +8,7 @@
 #include "approaches/userfaultfd/own_memory.h"
 #include "approaches/userfaultfd/pager.h"
 #include "approaches/userfaultfd/scripted_source.h"
+#include "approaches/userfaultfd/thread_faults.h"
 #include "approaches/userfaultfd/touch.h"
 #include "lib/backend/stores.h"
 #include "lib/os/mapping.h"
@@ -112,6 +113,20 @@ TEST_P(Handling, TakesWritesAtTheFirstTouch) {
   fill_content(ContentKind::random, kSeed, expected, 0);
   for (uint64_t offset = 0; offset < kSize; offset += kPage) expected[offset] = std::byte{1};
   EXPECT_EQ(digest_of(bytes()), digest_of(expected));
+}
+
+TEST_P(Handling, IsNeededByTheFirstPassAlone) {
+  const auto pass = [this] {
+    for (uint64_t offset = 0; offset < kSize; offset += 4096)
+      static_cast<void>(*static_cast<volatile std::byte*>(&bytes()[offset]));
+  };
+  pass();
+  const auto userfaults = pager_->statistics().faults;
+  EXPECT_GT(userfaults, 0u);
+  const ThreadFaults before = ThreadFaults::now();
+  pass();
+  EXPECT_EQ((ThreadFaults::now() - before).major, 0u);
+  EXPECT_EQ(pager_->statistics().faults, userfaults);
 }
 
 TEST_P(Handling, BringsADroppedPageAgain) {

@@ -15,6 +15,7 @@ CLAIMS = yaml.safe_load((ROOT / "thesis/claims.yaml").read_text(encoding="utf-8"
 FORMS = ({"id", "sentence", "source", "tests"},
          {"id", "sentence", "source", "refuted_by"},
          {"id", "sentence", "source", "tests", "refuted_by"},
+         {"id", "sentence", "source", "benchmark", "expect", "verdict_needs"},
          {"id", "sentence", "source", "suite", "cells", "expect", "verdict_needs"},
          {"id", "sentence", "source", "suite", "cells", "against", "expect", "verdict_needs"})
 
@@ -27,6 +28,17 @@ def known_tests() -> set[str]:
             found |= {f"{suite}.{name}"
                       for suite, name in re.findall(r"^TEST(?:_[FP])?\((\w+), (\w+)\)", text, re.M)}
     return found
+
+
+def cases_of(benchmark: str) -> set[str]:
+    """Names of its cases: the second word of each BENCHMARK_CAPTURE in the target's sources."""
+    for lists in ROOT.glob("[a-z]*/**/CMakeLists.txt"):
+        if target := re.search(rf"memsync_benchmark\({benchmark}\s+SOURCES ([^)]*)\)",
+                               lists.read_text(encoding="utf-8")):
+            sources = [lists.parent / word for word in target[1].split() if word.endswith(".cc")]
+            text = "".join(source.read_text(encoding="utf-8") for source in sources)
+            return set(re.findall(r"BENCHMARK_CAPTURE\(\w+, (\w+),", text))
+    return set()
 
 
 def label_of(entry: dict[str, Any]) -> str:
@@ -45,6 +57,12 @@ def is_excluded(names: dict[str, set[str]], exclusion: dict[str, str]) -> bool:
                for key, value in exclusion.items() if key != "because")
 
 
+def names_in(condition: str) -> set[str]:
+    formula = ast.parse(condition, mode="eval")
+    assert isinstance(formula.body, ast.Compare)
+    return {node.id for node in ast.walk(formula) if isinstance(node, ast.Name)}
+
+
 def test_each_has_an_id_of_its_own():
     names = [claim["id"] for claim in CLAIMS]
     assert len(names) == len(set(names)) > 0
@@ -58,6 +76,9 @@ def test_a_claim_can_be_decided(claim):
         assert named <= known_tests()
         return
     assert re.fullmatch(r"median of >= \d+ repetitions", claim["verdict_needs"])
+    if "benchmark" in claim:
+        assert names_in(claim["expect"]) <= cases_of(claim["benchmark"])
+        return
     suite = yaml.safe_load(
         (ROOT / f"harness/suites/{claim['suite']}.yaml").read_text(encoding="utf-8"))
     for cells in (claim["cells"], {**claim["cells"], **claim.get("against", {})}):
@@ -70,8 +91,7 @@ def test_a_claim_can_be_decided(claim):
                      "workload": {cells["workload"]}, "link": {label_of(link)}}
             assert not any(is_excluded(names, one) for one in suite.get("exclude", ())), names
     formula = ast.parse(claim["expect"], mode="eval")
-    assert isinstance(formula.body, ast.Compare)
-    own = {node.id for node in ast.walk(formula) if isinstance(node, ast.Name)} - {"against"}
+    own = names_in(claim["expect"]) - {"against"}
     others = {node.attr for node in ast.walk(formula) if isinstance(node, ast.Attribute)}
     known = {*RUN_COLUMNS, "faults"}
     assert own <= known and others <= known
