@@ -40,7 +40,8 @@ bool offers(const Userfault::Wishes& wishes) {
 bool can_scan() {
   const Mapping mapping = Mapping::anonymous(page_bytes());
   try {
-    Pagemap().for_each_written(mapping.page_span(), Pagemap::Then::leave, [](auto) {});
+    Pagemap().for_each_written(mapping.page_span(), Pagemap::Then::leave, Pagemap::Absent::left_out,
+                               [](auto) {});
     return true;
   } catch (const std::system_error&) {
     return false;
