@@ -35,7 +35,7 @@ struct Watched {
   std::span<std::byte> memory;  // a mapping of the region, page-aligned, Geometry::size_bytes long
   Geometry geometry;
   int file = -1;                                 // the file behind it; -1: anonymous memory
-  std::string path;                              // "" where it has none (memfd)
+  std::string path = {};                         // "" where it has none (memfd)
   HashAlgorithm hash = HashAlgorithm::xxh3_128;  // of kind hash
   unsigned workers = 0;                          // threads that compare; 0: one per CPU
   bool writers_pause = false;  // nobody writes while take() runs; what soft_dirty asks for
