@@ -55,6 +55,9 @@ class ChangeDetector {
   // mapping, which may have become something else. Never what was hashed while looking, either: of
   // v1 (held), v2 (looked at), v3 (sent), v2 the last change would be lost.
   virtual void note_held(ChunkIndex chunk, std::span<const std::byte> bytes) = 0;
+  // The bytes noted of `chunk`, to find what differs within it; empty where the kind keeps none or
+  // nothing was noted. Valid until the next note_held().
+  virtual std::span<const std::byte> held(ChunkIndex) const { return {}; }
   // true: take() names only chunks whose bytes differ from what is noted. false: candidates, maybe
   // all for one change.
   virtual bool compares() const noexcept = 0;

@@ -22,6 +22,7 @@ class ComparingDetector : public ChangeDetector {
   virtual bool differs(ChunkIndex chunk, std::span<const std::byte> bytes) const = 0;
   virtual void keep(ChunkIndex chunk, std::span<const std::byte> bytes) = 0;
   const Watched& watched() const { return watched_; }
+  bool is_noted(ChunkIndex chunk) const { return noted_.test(chunk); }
 
  private:
   void compare(ChunkIndex first, ChunkIndex end, ChunkBitmap& different) const;
@@ -46,6 +47,7 @@ class HashDetector final : public ComparingDetector {
 class ShadowDetector final : public ComparingDetector {
  public:
   explicit ShadowDetector(const Watched& watched);
+  std::span<const std::byte> held(ChunkIndex chunk) const override;
 
  private:
   bool differs(ChunkIndex chunk, std::span<const std::byte> bytes) const override;

@@ -230,6 +230,15 @@ TEST(HashDetector, OfThirtyTwoBitsLosesACraftedChange) {
   }
 }
 
+TEST(ShadowDetector, GivesTheBytesThatThePeerHolds) {
+  const WatchedRegion region(TrackedPlace::memory_file, kGeometry);
+  const auto detector = open_detector(DetectorKind::shadow, region.watched(), WriterSet::all());
+  EXPECT_THAT(detector->held(63), IsEmpty());
+  const std::vector<std::byte> tail(100, std::byte{3});
+  detector->note_held(63, tail);
+  EXPECT_TRUE(std::ranges::equal(detector->held(63), tail));
+}
+
 TEST(CopyChunk, OfAFileThatWasCutReadsZerosBehindItsEnd) {
   const WatchedRegion region(TrackedPlace::memory_file,
                              {.size_bytes = 4 * 65536, .chunk_bytes = 65536});

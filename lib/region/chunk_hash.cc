@@ -133,14 +133,14 @@ ChunkHash hash_chunk(HashAlgorithm algorithm, std::span<const std::byte> bytes) 
     case HashAlgorithm::crc32c:
       return from_number(crc32c(bytes), 4);
     case HashAlgorithm::sha256: {
-      static const Fetched sha256("SHA2-256");
-      return by_openssl(sha256, bytes);
+      static const Fetched kSha256("SHA2-256");
+      return by_openssl(kSha256, bytes);
     }
     case HashAlgorithm::blake2b:
       break;
   }
-  static const Fetched blake2b("BLAKE2B-512");
-  return by_openssl(blake2b, bytes);
+  static const Fetched kBlake2b("BLAKE2B-512");
+  return by_openssl(kBlake2b, bytes);
 }
 
 }  // namespace memsync
