@@ -1,5 +1,6 @@
 #include "lib/detection/change_detector.h"
 
+#include <cassert>
 #include <stdexcept>
 
 #include "lib/detection/comparing.h"
@@ -36,6 +37,7 @@ std::optional<DetectorKind> detector_kind_named(std::string_view name) {
 
 std::unique_ptr<ChangeDetector> open_detector(DetectorKind kind, const Watched& watched,
                                               WriterSet writers) {
+  assert(watched.memory.size() == watched.geometry.size_bytes);  // what the caller mapped
   const DetectorVerdict verdict = judge_detector(kind, watched);
   const std::string name(name_of(kind));
   if (!verdict.problem.empty())

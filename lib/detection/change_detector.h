@@ -35,7 +35,7 @@ struct Watched {
   std::span<std::byte> memory;  // a mapping of the region, page-aligned, Geometry::size_bytes long
   Geometry geometry;
   int file = -1;                                 // the file behind it; -1: anonymous memory
-  std::string path;                              // "" where it has none (memfd)
+  std::string path = {};                         // "" where it has none (memfd)
   HashAlgorithm hash = HashAlgorithm::xxh3_128;  // of kind hash
   unsigned workers = 0;                          // threads that compare; 0: one per CPU
   bool writers_pause = false;  // nobody writes while take() runs; what soft_dirty asks for
@@ -55,12 +55,9 @@ class ChangeDetector {
   // mapping, which may have become something else. Never what was hashed while looking, either: of
   // v1 (held), v2 (looked at), v3 (sent), v2 the last change would be lost.
   virtual void note_held(ChunkIndex chunk, std::span<const std::byte> bytes) = 0;
-  // What note_held() said of the chunk, where the bytes themselves are kept; empty otherwise. Valid
-  // until the next note_held() of the chunk.
-  virtual std::span<const std::byte> held(ChunkIndex chunk) const {
-    static_cast<void>(chunk);
-    return {};
-  }
+  // The bytes noted of `chunk`, to find what differs within it; empty where the kind keeps none or
+  // nothing was noted. Valid until the next note_held().
+  virtual std::span<const std::byte> held(ChunkIndex) const { return {}; }
   // true: take() names only chunks whose bytes differ from what is noted. false: candidates, maybe
   // all for one change.
   virtual bool compares() const noexcept = 0;

@@ -91,6 +91,12 @@ void HashDetector::keep(ChunkIndex chunk, std::span<const std::byte> bytes) {
 ShadowDetector::ShadowDetector(const Watched& watched)
     : ComparingDetector(watched), shadow_(Mapping::anonymous(watched.geometry.size_bytes)) {}
 
+std::span<const std::byte> ShadowDetector::held(ChunkIndex chunk) const {
+  if (!is_noted(chunk)) return {};
+  const Geometry& geometry = watched().geometry;
+  return shadow_.bytes().subspan(geometry.chunk_start(chunk), geometry.chunk_length(chunk));
+}
+
 bool ShadowDetector::differs(ChunkIndex chunk, std::span<const std::byte> bytes) const {
   const std::byte* kept = shadow_.bytes().data() + watched().geometry.chunk_start(chunk);
   return std::memcmp(kept, bytes.data(), bytes.size()) != 0;
@@ -99,12 +105,6 @@ bool ShadowDetector::differs(ChunkIndex chunk, std::span<const std::byte> bytes)
 void ShadowDetector::keep(ChunkIndex chunk, std::span<const std::byte> bytes) {
   std::memcpy(shadow_.bytes().data() + watched().geometry.chunk_start(chunk), bytes.data(),
               bytes.size());
-}
-
-std::span<const std::byte> ShadowDetector::held(ChunkIndex chunk) const {
-  if (!is_noted(chunk)) return {};
-  const Geometry& geometry = watched().geometry;
-  return shadow_.bytes().subspan(geometry.chunk_start(chunk), geometry.chunk_length(chunk));
 }
 
 }  // namespace memsync
