@@ -23,7 +23,7 @@ class RegionSource : public Source {
   // From here on writes are noticed; before, nothing is: fill the memory first.
   void start_detecting();
 
-  uint64_t refresh() override { return memory().size(); }
+  std::optional<uint64_t> refresh() override { return memory().size(); }
   std::vector<ChunkIndex> changed() override;
   bool copy(std::span<std::byte> into, uint64_t offset) override;
   void note_held(ChunkIndex block, std::span<const std::byte> bytes) override;
