@@ -87,10 +87,10 @@ void declare_pull(CLI::App& app, PullOptions& options) {
 void declare_push(CLI::App& app, PushOptions& options) {
   auto* push = app.add_subcommand(
       "push", "bring files to a `memsync receive`, and of what changes only the changes");
-  push->add_option("words", options.words,
-                   "FILE... ADDRESS: files, each PATH or NAME=PATH to choose what it is called "
-                   "there; and what receive printed")
-      ->required();
+  push->add_option("files", options.words,
+                   "each PATH, or NAME=PATH to choose what it is called there; then what receive "
+                   "printed")
+      ->option_text("FILE... ADDRESS");
   push->add_flag("--once", options.once, "one round, then end: the default");
   push->add_option("--interval", options.interval,
                    "rounds that often, like 1s, until Ctrl-C, which makes a last one");

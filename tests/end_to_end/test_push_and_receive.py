@@ -122,6 +122,30 @@ def test_growth_truncation_and_replacement_are_followed(
     assert inbox.read("data") == data.read_bytes(), "Ctrl-C makes a last round"
 
 
+@pytest.mark.parametrize("detect", ["hash", "shadow", "mtime", "inotify"])
+@pytest.mark.parametrize("consistency", ["fuzzy", "quiet"])
+def test_any_detector_that_sees_the_writers_finds_the_change(
+    inbox: Inbox, data: Path, detect: str, consistency: str, run_in_background
+) -> None:
+    words = ["--detect", detect, "--consistency", consistency, "--interval", "20ms", "--json"]
+    if detect in ("mtime", "inotify"):
+        words += ["--writers", "file-calls"]
+    push = run_in_background(MEMSYNC, "push", data, inbox.run().address, *words)
+    wait_for(lambda: inbox.holds("data", content(1)) or push.process.poll(), "the first round")
+    if push.process.poll() == 64:
+        pytest.skip(push.end()[2])
+    for change in range(5):
+        with data.open("r+b") as file:
+            file.seek(change * 500_000)
+            file.write(bytes(10))
+        wait_for(lambda: inbox.holds("data", data.read_bytes()), f"change {change}")
+    code, stdout, _ = push.stop()
+    told = json.loads(stdout)
+    assert code == 0 and told["chunks_moved"] == SIZE // 4096 + 1 + 5
+    less = told["payload_B"] < SIZE + 500
+    assert less == (detect == "shadow"), "a shadow knows what differs within a block"
+
+
 def test_a_file_that_goes_away_is_named_and_comes_back(
     inbox: Inbox, data: Path, tmp_path: Path, run_in_background
 ) -> None:
@@ -422,7 +446,7 @@ HERE = Path(__file__)
 AT = "127.0.0.1:1"
 BAD = {
     "no address": (["push", HERE], "the address last"),
-    "nothing": (["push"], "words"),
+    "nothing": (["push"], "FILE... ADDRESS"),
     "what is no address": (["push", HERE, "nowhere"], "'nowhere' is no address"),
     "a missing file": (["push", "/nonexistent/x", AT], "opening /nonexistent/x"),
     "a folder": (["push", "/usr", AT], "no plain file"),
