@@ -96,8 +96,11 @@ class Push {
     bool is_last = plan_.interval == Nanoseconds::zero();
     while (true) {
       const Deadline next = after(plan_.interval);
-      const SyncReport round =
-          connection_.with_sender([](Sender& sender) { return sender.sync({}, Deadline::max()); });
+      const SyncReport round = connection_.with_sender([](Sender& sender) {
+        // Nothing is sent while nothing changes; a receiver that has gone is heard of here.
+        sender.is_asked_to_hand_over(after(std::chrono::seconds(1)));
+        return sender.sync({}, Deadline::max());
+      });
       meter_.reset();
       add(round, totals_.moved);
       ++totals_.rounds;

@@ -50,6 +50,7 @@ TEST(PushingAgain, PublishesAnewWhatSomebodyHasRemoved) {
   pair.connect().offer("data", source, after(PushPair::kPatience));
   pair.sync();
   std::filesystem::remove(pair.path("data"));
+  source.write(0, {byte{1}});
   pair.sync();
   EXPECT_EQ(pair.contents("data"), source.bytes);
 }
@@ -60,6 +61,7 @@ TEST(PushingAgain, InPlaceSaysThatSomebodyHasRemovedTheFile) {
   pair.connect().offer("data", source, after(PushPair::kPatience));
   pair.sync();
   std::filesystem::remove(pair.path("data"));
+  source.write(0, {byte{1}});
   try {
     pair.sync();
     FAIL() << "a round went into a file that nobody can find";
@@ -140,6 +142,18 @@ TEST(PushingAgain, LeavesAFileOutWhileItsSourceIsGone) {
   source.write(0, {byte{1}});
   EXPECT_EQ(pair.sync().chunks_moved, 1u);
   EXPECT_EQ(pair.contents("data"), source.bytes);
+}
+
+TEST(PushingAgain, BringsAnEmptyFileThatWasNotThereAtFirst) {
+  PushPair pair;
+  TestSource source(Bytes{});
+  source.is_gone = true;
+  pair.connect().offer("data", source, after(PushPair::kPatience));
+  pair.sync();
+  EXPECT_FALSE(std::filesystem::exists(pair.path("data")));
+  source.is_gone = false;
+  pair.sync();
+  EXPECT_TRUE(std::filesystem::exists(pair.path("data")));
 }
 
 }  // namespace

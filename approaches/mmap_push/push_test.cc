@@ -25,7 +25,9 @@ TEST(Pushing, BringsEverythingFirstAndAfterwardsOnlyWhatChanged) {
   EXPECT_EQ(report.chunks_moved, 3u);
   EXPECT_EQ(report.payload_bytes, 3u * 4096);
   EXPECT_EQ(pair.contents("data"), source.bytes);
+  const uint64_t sent = pair.dialled().bytes_written();
   EXPECT_EQ(pair.sync().chunks_moved, 0u);
+  EXPECT_EQ(pair.dialled().bytes_written(), sent);  // nothing to say
 }
 
 // Growth, shrinking, on a block's boundary and off it, to nothing and back: a reference that takes

@@ -68,6 +68,7 @@ void Sender::make_offer(File& file, uint8_t flags, Deadline deadline) {
   file.held.resize(std::min(have.size_bytes, size.value_or(have.size_bytes)));
   if (file.held.count() > 0) receive_table(file, file.held.count(), deadline);
   file.is_compared = false;
+  is_published_ = false;
 }
 
 void Sender::receive_table(File& file, uint64_t held_blocks, Deadline deadline) {
@@ -112,9 +113,11 @@ uint64_t Sender::find_changes(Copies copies) {
   for (const auto& file : files_) {
     file->candidates.clear();
     const auto size = file->source.refresh();
+    const bool has_come_back = size && !file->is_there;
     file->is_there = size.has_value();
     if (!size) continue;
     check_size(*size, settings_.block_bytes);
+    if (has_come_back || *size != file->held.geometry().size_bytes) is_published_ = false;
     file->held.resize(*size);
     file->candidates = file->source.changed();
     if (!file->is_compared) {
@@ -138,6 +141,7 @@ uint64_t Sender::find_changes(Copies copies) {
 }
 
 bool Sender::run_round(uint8_t flags, Deadline deadline) {
+  is_published_ = false;
   try {
     send_round(flags, deadline);
   } catch (const std::system_error&) {
@@ -158,6 +162,7 @@ bool Sender::run_round(uint8_t flags, Deadline deadline) {
     if (done.round != file->round || done.table != file->held.digest())
       throw_malformed("the receiver acknowledged another round, or holds other bytes");
   }
+  is_published_ = all_whole && (flags & kFlagPublish) != 0;
   return all_whole;
 }
 
@@ -238,11 +243,12 @@ SyncReport Sender::sync(const WriterControl& writer, Deadline deadline) {
   while (!published) {
     switch (settings_.consistency) {
       case Consistency::fuzzy:
-        find_changes(Copies::later);
-        published = run_round(kFlagPublish, deadline);
+        published =
+            is_all_published(find_changes(Copies::later)) || run_round(kFlagPublish, deadline);
         break;
       case Consistency::quiet:
-        published = find_changes(Copies::later) == 0 && run_round(kFlagPublish, deadline);
+        if (const uint64_t changes = find_changes(Copies::later); changes == 0)
+          published = is_all_published(changes) || run_round(kFlagPublish, deadline);
         if (published) break;
         run_round(0, deadline);
         if (Clock::now() >= deadline)
@@ -252,8 +258,8 @@ SyncReport Sender::sync(const WriterControl& writer, Deadline deadline) {
       case Consistency::snapshot:
         if (!writer.pause)
           throw std::invalid_argument("a snapshot needs a writer that can be stopped");
-        find_changes(Copies::later);
-        if (!run_round(0, deadline)) break;
+        published = is_all_published(find_changes(Copies::later));
+        if (published || !run_round(0, deadline)) break;
         writer.pause();
         try {
           find_changes(Copies::now);

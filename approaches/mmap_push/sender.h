@@ -60,7 +60,8 @@ class Sender {
   using Watch = std::function<void(uint64_t done, uint64_t total)>;
   void watch(Watch watch) { watch_ = std::move(watch); }
 
-  // Brings every file to the receiver, as `consistency` says, and publishes it there. quiet:
+  // Brings every file to the receiver, as `consistency` says, and publishes it there. Says nothing
+  // to a receiver that has everything. quiet:
   // ETIMEDOUT when nobody rests before the deadline. snapshot needs `writer`.
   SyncReport sync(const WriterControl& writer, Deadline deadline);
 
@@ -80,6 +81,7 @@ class Sender {
   // Which blocks may have changed, and their bytes where they had to be copied at once.
   enum class Copies : uint8_t { later, now };
   uint64_t find_changes(Copies copies);
+  bool is_all_published(uint64_t changes) const { return changes == 0 && is_published_; }
   // One round of every file with the changes that were found. Returns false when a file was cut
   // short meanwhile: what was sent of it is no whole version.
   bool run_round(uint8_t flags, Deadline deadline);
@@ -98,6 +100,7 @@ class Sender {
   Watch watch_;
   uint64_t bytes_done_ = 0, bytes_found_ = 0;  // of the round
   End final_times_;
+  bool is_published_ = false;  // what was sent until now, and all of it
   bool is_asked_ = false;
   bool is_handed_over_ = false;
 };
