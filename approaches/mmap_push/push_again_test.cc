@@ -144,6 +144,32 @@ TEST(PushingAgain, LeavesAFileOutWhileItsSourceIsGone) {
   EXPECT_EQ(pair.contents("data"), source.bytes);
 }
 
+TEST(PushingAgain, RefusesAnOfferMadeAnewThatIsNoneMadeBefore) {
+  struct Case {
+    uint32_t file;
+    const char* name;
+    uint32_t block_bytes;
+    bool is_in_round;
+  };
+  for (const Case& wrong : {Case{0, "other", 4096, false}, Case{0, "data", 8192, false},
+                            Case{7, "data", 4096, false}, Case{0, "data", 4096, true}}) {
+    PushPair pair;
+    pair.connect();
+    FrameStream raw(pair.dialled(), Role::source);
+    const Deadline deadline = after(PushPair::kPatience);
+    raw.send(Kind::offer, 0, encode(Offer{4096, 4096, "data"}));
+    raw.flush(deadline);
+    EXPECT_EQ(raw.next(deadline).kind, Kind::have);
+    if (wrong.is_in_round) raw.send(Kind::begin, 0, encode(Begin{1, 4096}));
+    raw.send(Kind::offer, wrong.file, encode(Offer{4096, wrong.block_bytes, wrong.name}),
+             kFlagAnew);
+    raw.flush(deadline);
+    EXPECT_THROW(raw.next(deadline), PeerFailure);
+    EXPECT_THAT(pair.disconnect(), HasSubstr("the push protocol"));
+    EXPECT_FALSE(std::filesystem::exists(pair.path("other")));
+  }
+}
+
 TEST(PushingAgain, BringsAnEmptyFileThatWasNotThereAtFirst) {
   PushPair pair;
   TestSource source(Bytes{});
