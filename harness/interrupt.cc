@@ -3,6 +3,7 @@
 #include <csignal>
 #include <poll.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "lib/os/error.h"
 
@@ -15,6 +16,11 @@ InterruptWatch::InterruptWatch() {
   memsync::check(::sigprocmask(SIG_BLOCK, &signals, nullptr), "blocking signals");
   signals_ = FileDescriptor{
       memsync::check(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd")};
+}
+
+bool InterruptWatch::take() {
+  signalfd_siginfo signal{};
+  return ::read(signals_.get(), &signal, sizeof signal) == sizeof signal;
 }
 
 void InterruptWatch::check() {

@@ -20,6 +20,8 @@ class InterruptWatch {
   const FileDescriptor& descriptor() const noexcept { return signals_; }  // readable when asked
   // Throws Interrupted when a signal came; stays so ever after.
   void check();
+  // Takes one signal off the queue; false: there is none. Threads: one of them calls this.
+  bool take();
 
  private:
   FileDescriptor signals_;

@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 #include "harness/exit_codes.h"
+#include "harness/meter.h"
 #include "harness/pull.h"
 #include "lib/os/error.h"
 #include "lib/os/mapping.h"
 #include "lib/os/mutex.h"
 #include "lib/region/digest.h"
-#include "lib/region/quantity.h"
 
 namespace memsync {
 
@@ -138,40 +138,6 @@ class Unfinished {
   const std::string temporary_;
   const FileDescriptor file_;
   bool kept_ = false;
-};
-
-// How much, how fast, how long yet: one line that is drawn again on a terminal, a plain line every
-// five seconds elsewhere.
-class Meter {
- public:
-  explicit Meter(uint64_t total) : total_(total) {}
-  ~Meter() {
-    if (drawn_ && terminal_) std::fputs("\r\033[K", stderr);
-  }
-  Meter(const Meter&) = delete;
-  Meter& operator=(const Meter&) = delete;
-
-  void show(uint64_t done) {
-    const auto now = Clock::now();
-    if (now < next_) return;
-    next_ = now + (terminal_ ? Nanoseconds(std::chrono::milliseconds(250))
-                             : Nanoseconds(std::chrono::seconds(5)));
-    const double rate = static_cast<double>(done) / std::max(seconds(now - start_), 1e-9);
-    const double left = rate > 0 ? static_cast<double>(total_ - done) / rate : 0;
-    fmt::print(stderr, "{}{} of {}, {}/s{}{}", terminal_ ? "\r\033[K" : "",
-               format_bytes(static_cast<double>(done)), format_bytes(static_cast<double>(total_)),
-               format_bytes(rate), rate > 0 ? fmt::format(", about {:.0f} s left", left) : "",
-               terminal_ ? "" : "\n");
-    std::fflush(stderr);
-    drawn_ = true;
-  }
-
- private:
-  const bool terminal_ = ::isatty(STDERR_FILENO) == 1;
-  const uint64_t total_;
-  const Deadline start_ = Clock::now();
-  Deadline next_ = start_ + std::chrono::seconds(1);
-  bool drawn_ = false;
 };
 
 }  // namespace

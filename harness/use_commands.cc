@@ -4,6 +4,7 @@
 #include <array>
 #include <string_view>
 
+#include "approaches/mmap_push/settings.h"
 #include "lib/region/quantity.h"
 
 namespace memsync {
@@ -14,6 +15,9 @@ namespace {
 constexpr std::array kFaultOptions = {"prefetch",   "around",   "trace",      "first",
                                       "background", "unit",     "window",     "deadline",
                                       "handler",    "handlers", "handler_cpu"};
+
+// Of mmap_push's options, those that a push by hand takes as they are.
+constexpr std::array kPushOptions = {"hash", "workers", "consistency", "compress"};
 
 std::string help_of(const OptionSpec& spec) {
   std::string help(spec.help);
@@ -78,6 +82,75 @@ void declare_pull(CLI::App& app, PullOptions& options) {
       "  memsync pull 192.0.2.1:7000 --socket /tmp/faults --dialect userfaultfd-go\n"
       "The command must map the file (mmap), to read; its exit code becomes ours. Ours: 4 bytes or "
       "the server\nare missing, 5 unsupported here, 64 usage, 130 interrupted.");
+}
+
+void declare_push(CLI::App& app, PushOptions& options) {
+  auto* push = app.add_subcommand(
+      "push", "bring files to a `memsync receive`, and of what changes only the changes");
+  push->add_option("files", options.words,
+                   "each PATH, or NAME=PATH to choose what it is called there; then what receive "
+                   "printed")
+      ->option_text("FILE... ADDRESS");
+  push->add_flag("--once", options.once, "one round, then end: the default");
+  push->add_option("--interval", options.interval,
+                   "rounds that often, like 1s, until Ctrl-C, which makes a last one");
+  const auto add_knob = [&](const char* name, const std::string& help) {
+    push->add_option_function<std::string>(
+        "--" + std::string(name),
+        [&options, name](const std::string& value) { options.knobs[name] = value; }, help);
+  };
+  add_knob("detect",
+           "how the source finds what was written, of ways that see whoever writes: hash compares "
+           "hashes, shadow with a copy in memory; mtime and inotify with --writers file-calls "
+           "[hash]");
+  add_knob("block", "the unit that is compared and sent [4KiB, more for files beyond 16GiB]");
+  for (const OptionSpec& spec : mmap_push::option_specs())
+    if (std::ranges::find(kPushOptions, spec.name) != kPushOptions.end())
+      add_knob(spec.name.data(), help_of(spec));
+  push->add_option(
+          "--writers", options.writers,
+          "who may change the files: any, or file-calls alone (write(2), truncate(2) ...), "
+          "no store through a mapping [any]")
+      ->check(CLI::IsMember({"any", "file-calls"}));
+  push->add_option("--patience", options.patience,
+                   "how long a connection that has broken is tried again [60s]");
+  push->add_flag("--verify", options.verify,
+                 "at the end both sides read everything again; what differs comes once more");
+  push->add_flag("--json", options.json, "say what was moved as one line of JSON");
+  push->footer(
+      "Examples:\n"
+      "  memsync push big.img db.sqlite 192.0.2.1:7001\n"
+      "  memsync push logs/today=/var/log/app.log 192.0.2.1:7001 --interval 1s\n"
+      "  memsync push disk.img unix:/run/inbox --verify --compress zstd\n"
+      "A file may grow, shrink, be replaced or go away meanwhile. Exit codes: 4 a file could not "
+      "be "
+      "kept equal,\n64 usage, 130 interrupted before it was. Nothing is encrypted: beyond this "
+      "machine use a tunnel (ssh -L).");
+}
+
+void declare_receive(CLI::App& app, ReceiveOptions& options) {
+  auto* receive =
+      app.add_subcommand("receive", "keep the files that `memsync push` brings, until Ctrl-C");
+  receive->add_option("folder", options.folder, "where to, a folder that is there")->required();
+  receive->add_option("--listen", options.listen,
+                      "ADDRESS:PORT (port 0: a free one) or unix:PATH; the address that it becomes "
+                      "is printed [" +
+                          options.listen + "]");
+  receive
+      ->add_option("--publish", options.publish,
+                   "what a reader sees of a round: all or nothing, by two files that change places "
+                   "(versions), or its blocks as they come (in_place) [versions]")
+      ->check(CLI::IsMember({"versions", "in_place"}));
+  receive->add_flag("--durable", options.durable,
+                    "a version is on the disk before its readers see it");
+  receive->add_flag("--once", options.once, "end when the first pusher has ended");
+  receive->add_flag("--json", options.json, "print the address and each version as lines of JSON");
+  receive->footer(
+      "Example: memsync receive inbox --listen 192.0.2.1:7001\n"
+      "Several may push at once, each its own files. Beside FILE lies .memsync-spare.FILE, the "
+      "next "
+      "version in the\nmaking. Nothing is encrypted and whoever reaches the address may write into "
+      "the folder: beyond this machine\nuse a tunnel (ssh -L).");
 }
 
 std::vector<std::string> take_command(int& argc, char** argv) {

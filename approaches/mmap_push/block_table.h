@@ -2,12 +2,19 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "lib/region/digest.h"
 #include "lib/region/geometry.h"
 
 namespace memsync::mmap_push {
+
+inline Digest digest_of_zeros(uint64_t length) {
+  static thread_local std::pair<uint64_t, Digest> last{};
+  if (last.first != length) last = {length, digest_of(std::vector<std::byte>(length))};
+  return last.second;
+}
 
 // A digest of zeros says that nobody knows the block: it comes with the next round. Threads: one.
 class BlockTable {

@@ -37,7 +37,8 @@ class TestSource : public Source {
     std::copy(what.begin(), what.end(), bytes.begin() + static_cast<std::ptrdiff_t>(offset));
     for (uint64_t at = offset / kBlock; at * kBlock < offset + what.size(); ++at) dirty_.insert(at);
   }
-  uint64_t refresh() override {
+  std::optional<uint64_t> refresh() override {
+    if (is_gone) return std::nullopt;
     if (size_ != bytes.size()) is_new_ = true;
     return size_ = bytes.size();
   }
@@ -65,6 +66,7 @@ class TestSource : public Source {
 
   static constexpr uint64_t kBlock = 4096;
   Bytes bytes;
+  bool is_gone = false;
   std::function<void()> on_changed;
   std::function<void(uint64_t offset)> on_copy;
 

@@ -18,11 +18,13 @@ void digest_what_is_there(ReceivedFile& received) {
   std::vector<std::byte> piece(std::min(kPiece, geometry.size_bytes));
   for (uint64_t offset = 0; offset < geometry.size_bytes; offset += kPiece) {
     const auto bytes = std::span(piece).first(std::min(kPiece, geometry.size_bytes - offset));
-    received.file.read(bytes, offset);
-    for (uint64_t at = 0; at < bytes.size(); at += geometry.chunk_bytes)
-      received.table.set(
-          geometry.chunk_of(offset + at),
-          digest_of(bytes.subspan(at, std::min(geometry.chunk_bytes, bytes.size() - at))));
+    const bool is_hole = received.file.is_hole(offset, bytes.size());
+    if (!is_hole) received.file.read(bytes, offset);
+    for (uint64_t at = 0; at < bytes.size(); at += geometry.chunk_bytes) {
+      const auto block = bytes.subspan(at, std::min(geometry.chunk_bytes, bytes.size() - at));
+      received.table.set(geometry.chunk_of(offset + at),
+                         is_hole ? digest_of_zeros(block.size()) : digest_of(block));
+    }
   }
 }
 
@@ -68,6 +70,12 @@ ReceivedFile& ReceivedFolder::open(const std::string& name, uint32_t block_bytes
     throw;
   }
   return *received;
+}
+
+void ReceivedFolder::reread(ReceivedFile& received) {
+  received.file.start_over();
+  check_size(received.file.size_bytes(), received.table.geometry().chunk_bytes);
+  digest_what_is_there(received);
 }
 
 void ReceivedFolder::forget(const ReceivedFile& received) {

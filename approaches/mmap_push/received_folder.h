@@ -21,6 +21,7 @@ struct ReceivedFile {
   VersionFile file;
   BlockTable table;  // of the version in the making
   uint64_t round = 0;
+  uint64_t versions = 0;  // that its readers were given
 };
 
 // Threads: one.
@@ -32,6 +33,8 @@ class ReceivedFolder {
   // Throws RegionError::refused for a name that name_problem() refuses, std::system_error when it
   // can't be opened or leads through a symbolic link.
   ReceivedFile& open(const std::string& name, uint32_t block_bytes);
+  // Digests what its readers see, whatever was known of it.
+  static void reread(ReceivedFile& received);
   // The next open() digests the file anew.
   void forget(const ReceivedFile& received);
 

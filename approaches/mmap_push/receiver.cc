@@ -19,12 +19,6 @@ uint64_t length_of(const Geometry& geometry, ChunkIndex first, uint64_t count) {
   return geometry.chunk_start(last) + geometry.chunk_length(last) - geometry.chunk_start(first);
 }
 
-Digest digest_of_zeros(uint64_t length) {
-  static thread_local std::pair<uint64_t, Digest> last{};
-  if (last.first != length) last = {length, digest_of(std::vector<std::byte>(length))};
-  return last.second;
-}
-
 }  // namespace
 
 Receiver::Receiver(Stream& stream, ReceivedFolder& folder, ReceiverEvents events, Deadline deadline)
@@ -111,8 +105,19 @@ ReceivedFile& Receiver::file_in_round(const FrameHeader& header) {
 }
 
 void Receiver::answer_offer(const FrameHeader& header) {
-  if (header.file != files_.size()) throw_malformed("files are not numbered in order");
   const Offer offer = decode_offer(frames_.read_rest(after(kStallLimit)));
+  if ((header.flags & kFlagAnew) != 0) {
+    ReceivedFile& received = file_of(header);
+    if (in_round_ != nullptr || offer.name != received.name ||
+        offer.block_bytes != received.table.geometry().chunk_bytes)
+      throw_malformed("another offer of '" + received.name + "' than before, or within a round");
+    ReceivedFolder::reread(received);
+    reply(Kind::have, header.file,
+          encode(Have{received.file.size_bytes(), received.table.digest()}));
+    return;
+  }
+  if (header.file != files_.size()) throw_malformed("files are not numbered in order");
+  if (events_.offered) events_.offered(offer.name);
   ReceivedFile& received = folder_.open(offer.name, offer.block_bytes);
   for (const ReceivedFile* other : files_)
     if (other == &received) throw_malformed("the name '" + offer.name + "' is offered twice");
@@ -236,7 +241,7 @@ void Receiver::end(const FrameHeader& header) {
   }
   const bool is_published = (header.flags & kFlagPublish) != 0;
   if (is_published) {
-    received.file.publish();
+    if (received.file.publish()) ++received.versions;
     is_over_ = (header.flags & kFlagFinal) != 0;
     if (events_.published) events_.published(received, end, is_over_);
   }

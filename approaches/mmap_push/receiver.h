@@ -13,6 +13,8 @@ namespace memsync::mmap_push {
 
 // Told as they happen, in the thread that serves.
 struct ReceiverEvents {
+  // A file is offered; throws where it is not to be taken.
+  std::function<void(const std::string& name)> offered;
   // A round is there for readers. `end`: its last message.
   std::function<void(ReceivedFile&, const End& end, bool is_final)> published;
   // The next round may come: its version is equal to what readers see.

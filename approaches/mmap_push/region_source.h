@@ -26,7 +26,7 @@ class RegionSource : public Source {
   // What the option `msync` asks of the kernel. Throws std::system_error.
   void begin_round() const;
 
-  uint64_t refresh() override { return memory().size(); }
+  std::optional<uint64_t> refresh() override { return memory().size(); }
   std::vector<ChunkIndex> changed() override;
   bool copy(std::span<std::byte> into, uint64_t offset) override;
   void note_held(ChunkIndex block, std::span<const std::byte> bytes) override;

@@ -12,6 +12,7 @@ namespace memsync::mmap_push {
 namespace {
 
 constexpr unsigned kRoundsBeforeStopping = 8;
+constexpr size_t kBlocksPerWatch = 256;
 constexpr uint64_t kLittle = 64 << 10;  // bytes that are not worth another round
 
 bool is_all_zeros(std::span<const std::byte> bytes) {
@@ -27,6 +28,8 @@ struct Sender::File {
   Source& source;
   BlockTable held;
   uint64_t round = 0;
+  bool is_there = true;      // as refresh() last said
+  bool is_whole = true;      // nothing of the round's blocks was missing
   bool is_compared = false;  // every block was looked at since the receiver said what it holds
   std::vector<ChunkIndex> candidates{};
   std::vector<std::byte> copies{};  // of the candidates one after the other, or empty
@@ -44,16 +47,27 @@ void Sender::offer(std::string name, Source& source, Deadline deadline) {
     throw std::invalid_argument(problem);
   auto file = std::make_unique<File>(static_cast<uint32_t>(files_.size()), std::move(name), source,
                                      BlockTable(settings_.block_bytes));
-  const uint64_t size = source.refresh();
-  check_size(size, settings_.block_bytes);
-  frames_.send(Kind::offer, file->id, encode(Offer{size, settings_.block_bytes, file->name}));
-  frames_.flush(deadline);
-  answer(Kind::have, *file, deadline);
-  const Have have = decode_have(frames_.read_rest(deadline));
-  // What the receiver has beyond is cut off when the first round begins.
-  file->held.resize(std::min(have.size_bytes, size));
-  if (file->held.count() > 0) receive_table(*file, file->held.count(), deadline);
+  make_offer(*file, 0, deadline);
   files_.push_back(std::move(file));
+}
+
+void Sender::offer_anew(Deadline deadline) {
+  for (const auto& file : files_) make_offer(*file, kFlagAnew, deadline);
+}
+
+void Sender::make_offer(File& file, uint8_t flags, Deadline deadline) {
+  const auto size = file.source.refresh();
+  if (size) check_size(*size, settings_.block_bytes);
+  frames_.send(Kind::offer, file.id,
+               encode(Offer{size.value_or(0), settings_.block_bytes, file.name}), flags);
+  frames_.flush(deadline);
+  answer(Kind::have, file, deadline);
+  const Have have = decode_have(frames_.read_rest(deadline));
+  check_size(have.size_bytes, settings_.block_bytes);
+  // What the receiver has beyond is cut off when the first round begins.
+  file.held.resize(std::min(have.size_bytes, size.value_or(have.size_bytes)));
+  if (file.held.count() > 0) receive_table(file, file.held.count(), deadline);
+  file.is_compared = false;
   is_published_ = false;
 }
 
@@ -95,11 +109,16 @@ bool Sender::is_asked_to_hand_over(Deadline deadline) {
 
 uint64_t Sender::find_changes(Copies copies) {
   uint64_t found = 0;
+  bytes_done_ = bytes_found_ = 0;
   for (const auto& file : files_) {
-    const uint64_t size = file->source.refresh();
-    check_size(size, settings_.block_bytes);
-    if (size != file->held.geometry().size_bytes) is_published_ = false;
-    file->held.resize(size);
+    file->candidates.clear();
+    const auto size = file->source.refresh();
+    const bool has_come_back = size && !file->is_there;
+    file->is_there = size.has_value();
+    if (!size) continue;
+    check_size(*size, settings_.block_bytes);
+    if (has_come_back || *size != file->held.geometry().size_bytes) is_published_ = false;
+    file->held.resize(*size);
     file->candidates = file->source.changed();
     if (!file->is_compared) {
       file->candidates.resize(file->held.count());
@@ -116,27 +135,23 @@ uint64_t Sender::find_changes(Copies copies) {
       }
     }
     found += file->candidates.size();
+    bytes_found_ += file->candidates.size() * settings_.block_bytes;  // the last one may be short
   }
   return found;
 }
 
 bool Sender::run_round(uint8_t flags, Deadline deadline) {
-  bool all_whole = true;
   is_published_ = false;
-  for (const auto& file : files_) {
-    frames_.send(Kind::begin, file->id,
-                 encode(Begin{++file->round, file->held.geometry().size_bytes}));
-    const bool whole = send_blocks(*file, deadline);
-    file->is_compared = whole;
-    all_whole = all_whole && whole;
-    End end = final_times_;
-    end.round = file->round;
-    end.table = file->held.digest();
-    frames_.send(Kind::end, file->id, encode(end), whole ? flags : uint8_t{0});
-    frames_.flush(deadline);
-    is_handed_over_ = whole && (flags & kFlagFinal) != 0;
+  try {
+    send_round(flags, deadline);
+  } catch (const std::system_error&) {
+    throw_if_given_up();
+    throw;
   }
+  bool all_whole = true;
   for (const auto& file : files_) {
+    if (!file->is_there) continue;
+    all_whole = all_whole && file->is_whole;
     try {
       answer(Kind::done, *file, deadline);
     } catch (const PeerFailure&) {
@@ -151,11 +166,40 @@ bool Sender::run_round(uint8_t flags, Deadline deadline) {
   return all_whole;
 }
 
+void Sender::throw_if_given_up() {
+  constexpr Nanoseconds kMoment = std::chrono::seconds(1);
+  try {
+    while (true) frames_.next(after(kMoment));
+  } catch (const PeerFailure&) {
+    throw;
+  } catch (const std::system_error&) {  // it has said nothing
+  }
+}
+
+void Sender::send_round(uint8_t flags, Deadline deadline) {
+  for (const auto& file : files_) {
+    if (!file->is_there) continue;
+    frames_.send(Kind::begin, file->id,
+                 encode(Begin{++file->round, file->held.geometry().size_bytes}));
+    const bool whole = file->is_whole = file->is_compared = send_blocks(*file, deadline);
+    End end = final_times_;
+    end.round = file->round;
+    end.table = file->held.digest();
+    frames_.send(Kind::end, file->id, encode(end), whole ? flags : uint8_t{0});
+    frames_.flush(deadline);
+    is_handed_over_ = whole && (flags & kFlagFinal) != 0;
+  }
+}
+
 bool Sender::send_blocks(File& file, Deadline deadline) {
   RoundWriter writer(frames_, file.id, settings_.compression, deadline);
   report_.chunks_examined += file.candidates.size();
   bool whole = true;
-  for (size_t i = 0; i < file.candidates.size() && whole; ++i) whole = send_block(file, writer, i);
+  for (size_t i = 0; i < file.candidates.size() && whole; ++i) {
+    whole = send_block(file, writer, i);
+    bytes_done_ += settings_.block_bytes;
+    if (watch_ && i % kBlocksPerWatch == 0) watch_(bytes_done_, bytes_found_);
+  }
   writer.finish();
   report_.payload_bytes += writer.payload_bytes();
   file.candidates.clear();

@@ -51,6 +51,15 @@ class Sender {
   // takes (name_problem()).
   void offer(std::string name, Source& source, Deadline deadline);
 
+  // Offers all files once more: the receiver digests what its readers see, whatever it knew, and
+  // the next sync() compares every block with that.
+  void offer_anew(Deadline deadline);
+
+  // Told while blocks are looked at and sent; what it throws ends the sync().
+  //   done, total  bytes of the blocks that may have changed, of all files and of this round
+  using Watch = std::function<void(uint64_t done, uint64_t total)>;
+  void watch(Watch watch) { watch_ = std::move(watch); }
+
   // Brings every file to the receiver, as `consistency` says, and publishes it there. Says nothing
   // to a receiver that has everything. quiet:
   // ETIMEDOUT when nobody rests before the deadline. snapshot needs `writer`.
@@ -68,6 +77,7 @@ class Sender {
 
  private:
   struct File;
+  void make_offer(File& file, uint8_t flags, Deadline deadline);
   // Which blocks may have changed, and their bytes where they had to be copied at once.
   enum class Copies : uint8_t { later, now };
   uint64_t find_changes(Copies copies);
@@ -75,6 +85,9 @@ class Sender {
   // One round of every file with the changes that were found. Returns false when a file was cut
   // short meanwhile: what was sent of it is no whole version.
   bool run_round(uint8_t flags, Deadline deadline);
+  void send_round(uint8_t flags, Deadline deadline);
+  // What the receiver has said before it closed, if that is why nothing can be sent any more.
+  void throw_if_given_up();
   bool send_blocks(File& file, Deadline deadline);
   bool send_block(File& file, RoundWriter& writer, size_t candidate);
   void receive_table(File& file, uint64_t held_blocks, Deadline deadline);
@@ -84,6 +97,8 @@ class Sender {
   const SenderSettings settings_;
   std::vector<std::unique_ptr<File>> files_;
   SyncReport report_;
+  Watch watch_;
+  uint64_t bytes_done_ = 0, bytes_found_ = 0;  // of the round
   End final_times_;
   bool is_published_ = false;  // what was sent until now, and all of it
   bool is_asked_ = false;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,9 +16,10 @@ namespace memsync::mmap_push {
 class Source {
  public:
   virtual ~Source() = default;
-  // Looks again: how long it is now. What was known of a file that has been replaced, or has
-  // another length, is forgotten: the next changed() names every block.
-  virtual uint64_t refresh() = 0;
+  // Looks again: how long it is now; nullopt: it is not there, and the receiver keeps what it has
+  // until it is again. What was known of a file that has been replaced, or has another length, is
+  // forgotten: the next changed() names every block.
+  virtual std::optional<uint64_t> refresh() = 0;
   // The blocks that may differ from what the receiver holds, ascending; a change that happens
   // meanwhile is in this answer or in the next one.
   virtual std::vector<ChunkIndex> changed() = 0;

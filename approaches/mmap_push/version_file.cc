@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <fcntl.h>
 #include <memory>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 
 #include "lib/os/error.h"
 
@@ -31,6 +33,13 @@ bool has_other_readers(const FileDescriptor& file) {
   return errno == EAGAIN;
 }
 
+// The first byte from `offset` on that may be no zero. Source: lseek(2), SEEK_DATA.
+uint64_t next_data(const FileDescriptor& file, uint64_t offset) {
+  const off_t found = ::lseek(file.get(), static_cast<off_t>(offset), SEEK_DATA);
+  if (found < 0) return errno == ENXIO ? UINT64_MAX : offset;
+  return static_cast<uint64_t>(found);
+}
+
 bool is_same_file(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
@@ -49,18 +58,44 @@ VersionFile::VersionFile(FileDescriptor folder, std::string name, Publish publis
     published_ = open_file(name_, 0);
     spare_ = open_file(spare_name_, 0);
     if (spare_.is_open()) {
-      // What a round that never ended left: as good a beginning as any. How it differs from what
-      // readers see is not known.
-      const auto size =
-          static_cast<uint64_t>(status_of(spare_, what("asking the size of")).st_size);
-      making_ = {{{0, size}, Fill::mixed}};
+      find_differences();
     } else {
-      make_spare();
-      if (is_behind_) size_ = behind_[0].range.length;
-      catch_up(Patience::none);
+      start_over();
     }
   }
   size_ = static_cast<uint64_t>(status_of(spare_, what("asking the size of")).st_size);
+}
+
+// What a round that never ended left, or the last one that did: as good a beginning as any.
+void VersionFile::find_differences() {
+  const auto size = static_cast<uint64_t>(status_of(spare_, what("asking the size of")).st_size);
+  if (!published_.is_open()) return note(0, size, Fill::mixed);
+  const auto theirs_size =
+      static_cast<uint64_t>(status_of(published_, what("asking the size of")).st_size);
+  is_changed_ = size != theirs_size;
+  std::vector<std::byte> ours(std::min(size, kCopyPiece)), theirs(ours.size());
+  for (uint64_t offset = 0; offset < size; offset += kCopyPiece) {
+    const size_t length = std::min(kCopyPiece, size - offset);
+    if (is_hole(offset, length) && offset + length <= theirs_size &&
+        next_data(published_, offset) >= offset + length)
+      continue;
+    read(std::span(ours).first(length), offset);
+    const ssize_t got =
+        check(::pread(published_.get(), theirs.data(), length, static_cast<off_t>(offset)),
+              what("reading"));
+    if (static_cast<size_t>(got) < length || std::memcmp(ours.data(), theirs.data(), length) != 0)
+      note(offset, length, Fill::mixed);
+  }
+}
+
+void VersionFile::start_over() {
+  if (publish_ == Publish::in_place) return;
+  published_ = open_file(name_, 0);
+  make_spare();
+  size_ = is_behind_ ? behind_[0].range.length : 0;
+  catch_up(Patience::none);
+  making_.clear();
+  is_changed_ = false;
 }
 
 std::string VersionFile::what(const char* attempt) const {
@@ -131,6 +166,10 @@ void VersionFile::read(std::span<std::byte> into, uint64_t offset) const {
   }
 }
 
+bool VersionFile::is_hole(uint64_t offset, uint64_t length) const {
+  return next_data(spare_, offset) >= offset + length;
+}
+
 void VersionFile::resize(uint64_t size_bytes) {
   if (size_bytes == size_) return;
   check(::ftruncate(spare_.get(), static_cast<off_t>(size_bytes)), what("resizing"));
@@ -172,6 +211,7 @@ void VersionFile::punch(uint64_t offset, uint64_t length) {
 }
 
 void VersionFile::note(uint64_t offset, uint64_t length, Fill fill) {
+  is_changed_ = is_changed_ || length > 0;
   if (publish_ == Publish::in_place || length == 0) return;
   if (!making_.empty() && making_.back().fill == fill &&
       making_.back().range.offset + making_.back().range.length == offset)
@@ -180,9 +220,20 @@ void VersionFile::note(uint64_t offset, uint64_t length, Fill fill) {
     making_.push_back({{offset, length}, fill});
 }
 
-void VersionFile::publish() {
+bool VersionFile::is_published() const {
+  struct stat now{};
+  return published().is_open() &&
+         ::fstatat(folder_.get(), name_.c_str(), &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+         is_same_file(now, status_of(published(), what("looking at")));
+}
+
+bool VersionFile::publish() {
+  const bool is_there = is_published();
+  if (!is_changed_ && is_there) return false;
+  if (publish_ == Publish::in_place && !is_there)
+    throw_errno(what("publishing") + ", which somebody has removed or replaced", ENOENT);
   if (durable_ == Durable::on) check(::fdatasync(spare_.get()), what("making durable"));
-  if (publish_ == Publish::in_place) return;
+  if (publish_ == Publish::in_place) return std::exchange(is_changed_, false);
   const auto rename = [&](unsigned flags) {
     return ::renameat2(folder_.get(), spare_name_.c_str(), folder_.get(), name_.c_str(), flags);
   };
@@ -199,8 +250,10 @@ void VersionFile::publish() {
   if (!exchanged) spare_ = FileDescriptor{};
   behind_.insert(behind_.end(), making_.begin(), making_.end());
   making_.clear();
+  is_changed_ = false;
   is_behind_ = true;
   if (durable_ == Durable::on) check(::fsync(folder_.get()), what("making durable the name of"));
+  return true;
 }
 
 void VersionFile::catch_up(Patience patience) {

@@ -38,19 +38,25 @@ class VersionFile {
   // Of the version in the making.
   uint64_t size_bytes() const noexcept { return size_; }
   void read(std::span<std::byte> into, uint64_t offset) const;
+  // Whether it is zeros that no disk holds; false where the file system can't tell.
+  bool is_hole(uint64_t offset, uint64_t length) const;
   // What is beyond the end afterwards is gone, what is new is zeros.
   void resize(uint64_t size_bytes);
   void write(std::span<const std::byte> from, uint64_t offset);
   void write_zeros(uint64_t offset, uint64_t length);
 
-  // Readers see the version in the making, by one rename (RENAME_EXCHANGE, renameat2(2)).
-  void publish();
+  // Readers see the version in the making, by one rename (RENAME_EXCHANGE, renameat2(2)). One that
+  // is what they see already is left: false.
+  bool publish();
   // Makes the spare equal to what readers see. A spare that somebody still reads (who opened or
   // mapped it while it was the readers' version) is left to them and replaced by a new copy of the
   // whole file; `patience` leaves that for later. Where the file system has no leases (fcntl(2))
   // nobody can tell, and the spare is taken for unread.
   enum class Patience : uint8_t { none, some };
   void catch_up(Patience patience);
+
+  // The version in the making becomes a copy of what readers see, whatever that has become.
+  void start_over();
 
   // What readers see, open for reading and writing; empty before the first publish().
   const FileDescriptor& published() const noexcept {
@@ -72,6 +78,8 @@ class VersionFile {
     Fill fill = Fill::bytes;
   };
   void note(uint64_t offset, uint64_t length, Fill fill);
+  bool is_published() const;
+  void find_differences();  // of a spare that was there
 
   const FileDescriptor folder_;
   const std::string name_;
@@ -84,6 +92,7 @@ class VersionFile {
   std::vector<Change> making_;  // of this round, joined where they touch
   std::vector<Change> behind_;  // in which the spare is behind what readers see
   bool is_behind_ = false;      // catch_up() has something to do
+  bool is_changed_ = false;     // since the last publish()
 };
 
 }  // namespace memsync::mmap_push

@@ -75,7 +75,9 @@ void check_header(const FrameHeader& header, Role sender) {
   if (!known)
     throw_malformed("a message of kind " + std::to_string(kind) + " from the " +
                     (sender == Role::source ? "source" : "receiver"));
-  const uint8_t flags = header.kind == Kind::end ? kFlagPublish | kFlagFinal : 0;
+  const uint8_t flags = header.kind == Kind::end     ? kFlagPublish | kFlagFinal
+                        : header.kind == Kind::offer ? kFlagAnew
+                                                     : 0;
   if ((header.flags & ~flags) != 0 || header.reserved != 0)
     throw_malformed("unknown flags in a message of kind " + std::to_string(kind));
   if (header.payload_bytes > kPayloadMax)

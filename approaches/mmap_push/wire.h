@@ -63,6 +63,7 @@ enum class Kind : uint8_t {
   failed = 64,  // why this end gives up; then it closes
 };
 
+inline constexpr uint8_t kFlagAnew = 1;     // offer: once more, of a file that is to be read anew
 inline constexpr uint8_t kFlagPublish = 1;  // end: readers are to see this round
 inline constexpr uint8_t kFlagFinal = 2;    // end: the receiver owns the file from here on
 

@@ -6,7 +6,9 @@ import csv
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,42 @@ def memsync(*arguments: Any, timeout: float = 120, **options: Any) -> Outcome:
         stdout, stderr = process.communicate()
         pytest.fail(f"{words} did not end within {timeout} s\n{stdout}\n{stderr}")
     return Outcome(process.returncode, stdout, stderr)
+
+
+class Running:
+    """A program in the background; ended by `stop`, and killed when the test is over."""
+
+    def __init__(self, *words: object, **options: object) -> None:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.process = subprocess.Popen(list(map(str, words)), text=True, **pipes, **options)
+
+    @cached_property
+    def first_line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def stop(self, number: int = signal.SIGINT) -> tuple[int, str, str]:
+        self.process.send_signal(number)
+        return self.end()
+
+    def end(self) -> tuple[int, str, str]:
+        stdout, stderr = self.process.communicate(timeout=60)
+        return self.process.returncode, stdout, stderr
+
+
+@pytest.fixture
+def run_in_background() -> Iterator:
+    running: list[Running] = []
+
+    def start(*words: object, **options: object) -> Running:
+        running.append(Running(*words, **options))
+        return running[-1]
+
+    yield start
+    for one in running:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.communicate()
 
 
 @pytest.fixture

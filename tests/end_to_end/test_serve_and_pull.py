@@ -15,8 +15,6 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -61,42 +59,6 @@ def content(tmp_path: Path) -> Path:
     path = tmp_path / "content"
     path.write_bytes(random.Random(5).randbytes(SIZE))
     return path
-
-
-class Running:
-    """A program in the background; ended by `stop`, and killed when the test is over."""
-
-    def __init__(self, *words: object, **options: object) -> None:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process = subprocess.Popen(list(map(str, words)), text=True, **pipes, **options)
-
-    @cached_property
-    def first_line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def stop(self, number: int = signal.SIGINT) -> tuple[int, str, str]:
-        self.process.send_signal(number)
-        return self.end()
-
-    def end(self) -> tuple[int, str, str]:
-        stdout, stderr = self.process.communicate(timeout=60)
-        return self.process.returncode, stdout, stderr
-
-
-@pytest.fixture
-def run_in_background() -> Iterator:
-    running: list[Running] = []
-
-    def start(*words: object, **options: object) -> Running:
-        running.append(Running(*words, **options))
-        return running[-1]
-
-    yield start
-    for one in running:
-        if one.process.poll() is None:
-            one.process.kill()
-            one.process.communicate()
 
 
 @pytest.fixture

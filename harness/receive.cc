@@ -1,0 +1,219 @@
+#include "harness/receive.h"
+
+#include <cstdio>
+#include <fmt/format.h>
+#include <list>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <stdexcept>
+#include <sys/file.h>
+#include <thread>
+
+#include "approaches/mmap_push/receiver.h"
+#include "harness/exit_codes.h"
+#include "harness/push_connection.h"
+#include "harness/stop_requests.h"
+#include "lib/os/error.h"
+#include "lib/region/quantity.h"
+
+namespace memsync {
+
+namespace {
+
+using mmap_push::ReceivedFile;
+
+constexpr Nanoseconds kGreeting = std::chrono::seconds(10);
+constexpr size_t kPushersMax = 64;  // at once
+
+void tell(const std::string& sentence) {
+  std::fputs(("memsync receive: " + sentence + "\n").c_str(), stderr);
+}
+
+// Two receivers would take each other's half-made versions for their own.
+FileDescriptor take_folder(const std::string& path) {
+  try {
+    FileDescriptor folder = FileDescriptor::open(path, O_RDONLY | O_DIRECTORY);
+    if (::flock(folder.get(), LOCK_EX | LOCK_NB) == 0) return folder;
+    if (errno != EWOULDBLOCK) throw_errno("locking " + path);
+  } catch (const std::system_error& problem) {
+    throw std::invalid_argument(std::string(problem.what()) +
+                                "; name a folder that is there: mkdir -p " + path);
+  }
+  throw std::invalid_argument("another `memsync receive` is using " + path +
+                              "; it takes several pushers, or choose another folder");
+}
+
+// The names that connections are pushing. Threads: any.
+class NamesInUse {
+ public:
+  // False: somebody else has it.
+  bool take(const std::string& name) {
+    const MutexLock lock(mutex_);
+    return names_.insert(name).second;
+  }
+  void give_back(const std::set<std::string>& names) {
+    const MutexLock lock(mutex_);
+    for (const std::string& name : names) names_.erase(name);
+  }
+
+ private:
+  Mutex mutex_;
+  std::set<std::string> names_ GUARDED_BY(mutex_);
+};
+
+// broken: the pusher may come again; failed: it has no reason to.
+enum class Outcome : uint8_t { ended, broken, failed };
+
+// What one connection is served with, in a thread of its own.
+class Pusher {
+ public:
+  Pusher(const ReceiveOptions& options, NamesInUse& names, std::string title)
+      : options_(options),
+        names_in_use_(names),
+        title_(std::move(title)),
+        folder_(options.folder,
+                options.publish == "versions" ? mmap_push::Publish::versions
+                                              : mmap_push::Publish::in_place,
+                options.durable ? mmap_push::Durable::on : mmap_push::Durable::off) {}
+  ~Pusher() { names_in_use_.give_back(names_); }
+  Pusher(const Pusher&) = delete;
+  Pusher& operator=(const Pusher&) = delete;
+
+  Outcome serve(Stream& stream) {
+    try {
+      mmap_push::Receiver receiver(
+          stream, folder_,
+          {.offered = [this](const std::string& name) { take(name); },
+           .published = [&](ReceivedFile& file, const mmap_push::End&,
+                            bool) { report(file, receiver.payload_bytes()); },
+           .caught_up = {},
+           .stopping = {}},
+          after(kGreeting));
+      receiver.serve();
+      return Outcome::ended;
+    } catch (const std::system_error& problem) {
+      tell(fmt::format("{}: {}; what was published stays", title_, problem.what()));
+      const int error =
+          problem.code().category() == std::generic_category() ? problem.code().value() : 0;
+      return error == ECONNRESET || error == EPIPE || error == ETIMEDOUT ? Outcome::broken
+                                                                         : Outcome::failed;
+    } catch (const std::exception& problem) {
+      tell(fmt::format("{}: {}; what was published stays", title_, problem.what()));
+      return Outcome::failed;
+    }
+  }
+
+ private:
+  void take(const std::string& name) {
+    if (names_.contains(name)) return;  // the receiver has words of its own for that
+    if (!names_in_use_.take(name))
+      throw_errno("'" + name + "' is being pushed by somebody else here", EBUSY);
+    names_.insert(name);
+  }
+
+  void report(const ReceivedFile& file, uint64_t payload_bytes) {
+    if (file.versions == versions_[file.name]) return;
+    versions_[file.name] = file.versions;
+    const uint64_t size = file.file.size_bytes(), came = payload_bytes - payload_before_;
+    payload_before_ = payload_bytes;
+    if (options_.json)
+      fmt::print("{}\n",
+                 nlohmann::json{{"name", file.name}, {"size_B", size}, {"payload_B", came}}.dump());
+    else
+      fmt::print("{}: {}, {} came\n", file.name, format_bytes(static_cast<double>(size)),
+                 format_bytes(static_cast<double>(came)));
+    std::fflush(stdout);
+  }
+
+  const ReceiveOptions& options_;
+  NamesInUse& names_in_use_;
+  const std::string title_;
+  mmap_push::ReceivedFolder folder_;
+  std::set<std::string> names_;
+  std::map<std::string, uint64_t> versions_;
+  uint64_t payload_before_ = 0;
+};
+
+class PushServer {
+ public:
+  PushServer(const ReceiveOptions& options, Listener& listener, std::stop_token cancelled)
+      : options_(options), listener_(listener), cancelled_(std::move(cancelled)) {}
+
+  int run() {
+    const std::stop_callback on_cancel(cancelled_, [this] { listener_.close(); });
+    while (auto stream = listener_.accept(Deadline::max())) {
+      notice_dead_peer(*stream);
+      std::erase_if(connections_, [](const Connection& one) { return one.has_ended.load(); });
+      if (connections_.size() >= kPushersMax) {
+        tell(fmt::format("{} pushers are here already; one more was turned away", kPushersMax));
+        continue;
+      }
+      Connection& connection = connections_.emplace_back();
+      connection.stream = std::move(stream);
+      const std::string title = "pusher " + std::to_string(++count_);
+      connection.server = std::jthread([this, &connection, title] { serve(connection, title); });
+      if (!options_.once) continue;
+      connection.server.join();
+      if (connection.outcome == Outcome::broken) continue;
+      return connection.outcome == Outcome::ended ? exit_code::kOk : exit_code::kIncomplete;
+    }
+    return exit_code::kOk;
+  }
+
+ private:
+  struct Connection {
+    std::unique_ptr<Stream> stream;
+    Outcome outcome = Outcome::broken;
+    std::atomic<bool> has_ended = false;
+    std::jthread server;  // last: what it uses outlives it
+  };
+
+  void serve(Connection& connection, const std::string& title) {
+    try {
+      const std::stop_callback on_cancel(cancelled_, [&] { connection.stream->shut_down(); });
+      connection.outcome = Pusher(options_, names_, title).serve(*connection.stream);
+    } catch (const std::exception& problem) {  // the folder has gone
+      tell(title + ": " + problem.what());
+      connection.outcome = Outcome::failed;
+    }
+    // Closed, not only shut down: a pusher that waits for room to write would wait on.
+    connection.stream.reset();
+    connection.has_ended = true;
+  }
+
+  const ReceiveOptions& options_;
+  Listener& listener_;
+  const std::stop_token cancelled_;
+  NamesInUse names_;
+  uint64_t count_ = 0;
+  std::list<Connection> connections_;
+};
+
+std::unique_ptr<Listener> listen_at(Network& network) {
+  try {
+    return network.listen("push");
+  } catch (const std::system_error& problem) {
+    throw std::invalid_argument(std::string(problem.what()) +
+                                "; choose another --listen, port 0 for any that is free");
+  }
+}
+
+}  // namespace
+
+int receive_command(const ReceiveOptions& options) {
+  InterruptWatch interrupts;
+  const StopRequests stops(interrupts, StopRequests::First::cancels);
+  const FileDescriptor lock = take_folder(options.folder);
+  const auto network = make_address_network(options.listen);
+  const auto listener = listen_at(*network);
+  const std::string address = network->address("");
+  if (options.json)
+    fmt::print("{}\n", nlohmann::json{{"address", address}}.dump());
+  else
+    fmt::print("{}\n", address);
+  std::fflush(stdout);
+  tell(fmt::format("files pushed to {} come to {}; Ctrl-C ends it", address, options.folder));
+  return PushServer(options, *listener, stops.cancelled()).run();
+}
+
+}  // namespace memsync
