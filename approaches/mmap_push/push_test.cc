@@ -75,7 +75,7 @@ TEST(Pushing, CarriesSeveralFilesInOneRoundOverOneConnection) {
                  after(PushPair::kPatience));
   }
   pair.sync();
-  for (uint64_t i : {3, 7, 12}) sources[i]->write(9000 * i, {byte{77}});
+  for (const size_t i : {3u, 7u, 12u}) sources[i]->write(9000 * i, {byte{77}});
   EXPECT_EQ(pair.sync().chunks_moved, 3u);
   for (uint64_t i = 0; i < 16; ++i)
     EXPECT_EQ(pair.contents("folder/" + std::to_string(i % 3) + "/" + std::to_string(i)),

@@ -119,6 +119,28 @@ uint64_t Sender::find_changes(Copies copies) {
 }
 
 bool Sender::run_round(uint8_t flags, Deadline deadline) {
+  bool all_whole = false;
+  try {
+    all_whole = send_round(flags, deadline);
+  } catch (const std::system_error&) {
+    frames_.look_for_failure();  // a full disk there is a broken pipe here
+    throw;
+  }
+  for (const auto& file : files_) {
+    try {
+      answer(Kind::done, *file, deadline);
+    } catch (const PeerFailure&) {
+      is_handed_over_ = false;  // it did not run what it was given
+      throw;
+    }
+    const Done done = decode_done(frames_.read_rest(deadline));
+    if (done.round != file->round || done.table != file->held.digest())
+      throw_malformed("the receiver acknowledged another round, or holds other bytes");
+  }
+  return all_whole;
+}
+
+bool Sender::send_round(uint8_t flags, Deadline deadline) {
   bool all_whole = true;
   for (const auto& file : files_) {
     frames_.send(Kind::begin, file->id,
@@ -132,17 +154,6 @@ bool Sender::run_round(uint8_t flags, Deadline deadline) {
     frames_.send(Kind::end, file->id, encode(end), whole ? flags : uint8_t{0});
     frames_.flush(deadline);
     is_handed_over_ = whole && (flags & kFlagFinal) != 0;
-  }
-  for (const auto& file : files_) {
-    try {
-      answer(Kind::done, *file, deadline);
-    } catch (const PeerFailure&) {
-      is_handed_over_ = false;  // it did not run what it was given
-      throw;
-    }
-    const Done done = decode_done(frames_.read_rest(deadline));
-    if (done.round != file->round || done.table != file->held.digest())
-      throw_malformed("the receiver acknowledged another round, or holds other bytes");
   }
   return all_whole;
 }
@@ -170,11 +181,16 @@ bool Sender::send_block(File& file, RoundWriter& writer, size_t candidate) {
     return false;
   }
   const Digest digest = digest_of(room);
-  if (digest != file.held.at(block)) {
-    const auto before = file.held.at(block) == BlockTable::kUnknown ? std::span<const std::byte>{}
-                                                                    : file.source.held(block);
-    std::optional<std::vector<std::byte>> patch;
-    if (before.size() == room.size()) patch = encode_patch(before, room);
+  std::optional<std::vector<std::byte>> patch;
+  const bool is_new = digest != file.held.at(block);
+  if (is_new) {
+    // What the source kept may be what another receiver holds, or this one before it started anew.
+    const auto before = file.source.held(block);
+    if (before.size() == room.size() && digest_of(before) == file.held.at(block))
+      patch = encode_patch(before, room);
+  }
+  file.source.note_held(block, room);  // before the writer takes the room back
+  if (is_new) {
     if (is_all_zeros(room))
       writer.zeros(block);
     else if (patch)
@@ -184,7 +200,6 @@ bool Sender::send_block(File& file, RoundWriter& writer, size_t candidate) {
     file.held.set(block, digest);
     ++report_.chunks_moved;
   }
-  file.source.note_held(block, room);
   return true;
 }
 
@@ -215,13 +230,15 @@ SyncReport Sender::sync(const WriterControl& writer, Deadline deadline) {
         try {
           find_changes(Copies::now);
         } catch (...) {
-          writer.resume();
+          if (writer.resume) writer.resume();
           throw;
         }
-        writer.resume();
+        if (writer.resume) writer.resume();
         published = run_round(kFlagPublish, deadline);
         break;
     }
+    if (!published && Clock::now() >= deadline)
+      throw_errno("waiting for a file that is cut short in each round", ETIMEDOUT);
   }
   report_.elapsed = Clock::now() - start;
   return report_;
@@ -241,14 +258,22 @@ void Sender::hand_over(const WriterControl& writer, Deadline deadline) {
   frames_.flush(deadline);
   const auto start = Clock::now();
   try {
-    writer.pause();
-    final_times_.suspend = Clock::now() - start;
-    find_changes(Copies::later);
-    final_times_.collect = Clock::now() - start - final_times_.suspend;
+    try {
+      if (writer.pause) writer.pause();
+      final_times_.suspend = Clock::now() - start;
+      find_changes(Copies::later);
+      final_times_.collect = Clock::now() - start - final_times_.suspend;
+    } catch (const std::system_error& problem) {
+      const bool is_errno = problem.code().category() == std::generic_category();
+      frames_.send(Kind::failed, 0,
+                   encode(Failure{is_errno ? problem.code().value() : 0, problem.what()}));
+      frames_.flush(deadline);
+      throw;
+    }
     if (!run_round(kFlagPublish | kFlagFinal, deadline))
       throw_errno(files_[0]->name + " was cut short during its hand-over", EIO);
   } catch (...) {
-    if (!is_handed_over_) writer.resume();
+    if (!is_handed_over_ && writer.resume) writer.resume();
     throw;
   }
 }

@@ -73,6 +73,7 @@ class Sender {
   // One round of every file with the changes that were found. Returns false when a file was cut
   // short meanwhile: what was sent of it is no whole version.
   bool run_round(uint8_t flags, Deadline deadline);
+  bool send_round(uint8_t flags, Deadline deadline);
   bool send_blocks(File& file, Deadline deadline);
   bool send_block(File& file, RoundWriter& writer, size_t candidate);
   void receive_table(File& file, uint64_t held_blocks, Deadline deadline);

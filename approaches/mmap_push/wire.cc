@@ -76,7 +76,8 @@ void check_header(const FrameHeader& header, Role sender) {
     throw_malformed("a message of kind " + std::to_string(kind) + " from the " +
                     (sender == Role::source ? "source" : "receiver"));
   const uint8_t flags = header.kind == Kind::end ? kFlagPublish | kFlagFinal : 0;
-  if ((header.flags & ~flags) != 0 || header.reserved != 0)
+  const bool is_hidden_end = header.flags == kFlagFinal;  // what is handed over is published
+  if ((header.flags & ~flags) != 0 || is_hidden_end || header.reserved != 0)
     throw_malformed("unknown flags in a message of kind " + std::to_string(kind));
   if (header.payload_bytes > kPayloadMax)
     throw_malformed("a message of " + std::to_string(header.payload_bytes) + " bytes, at most " +
