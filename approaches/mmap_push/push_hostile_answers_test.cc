@@ -56,6 +56,7 @@ std::vector<Answered> answers() {
       {"has_too_little", hello().say(Kind::have, Bytes(23)).bytes(), kMalformed},
       {"has_too_much", hello().say(Kind::have, Bytes(25)).bytes(), kMalformed},
       {"has_2_63_bytes", has(1ULL << 63).bytes(), kMalformed},
+      {"has_2_47_bytes", has(1ULL << 47).bytes(), kMalformed},
       {"has_another_file", hello().say(Kind::have, Have{}, 1).bytes(), kMalformed},
       {"has_and_ends", has(0).bytes(), kEnded},
       {"has_and_ends_before_its_table", has(kSize).bytes(), kEnded},

@@ -50,23 +50,29 @@ void Sender::offer(std::string name, Source& source, Deadline deadline) {
   frames_.flush(deadline);
   answer(Kind::have, *file, deadline);
   const Have have = decode_have(frames_.read_rest(deadline));
-  // What the receiver has beyond is cut off when the first round begins.
-  file->held.resize(std::min(have.size_bytes, size));
-  if (file->held.count() > 0) receive_table(*file, file->held.count(), deadline);
+  // All of it, also what is behind this source's end: both tables then become the same when the
+  // first round begins, whatever the length has become until then.
+  check_size(have.size_bytes, settings_.block_bytes);
+  receive_table(*file, have.size_bytes, deadline);
   files_.push_back(std::move(file));
 }
 
-void Sender::receive_table(File& file, uint64_t held_blocks, Deadline deadline) {
+void Sender::receive_table(File& file, uint64_t held_bytes, Deadline deadline) {
+  const uint64_t held_blocks = Geometry{held_bytes, settings_.block_bytes}.chunk_count();
+  if (held_blocks == 0) return;
+  std::vector<Digest> digests;  // grows by what has come, not by what a receiver says it has
   frames_.send(Kind::ask_table, file.id, encode(BlockRun{0, held_blocks}));
   frames_.flush(deadline);
-  for (uint64_t next = 0; next < held_blocks;) {
+  while (digests.size() < held_blocks) {
     answer(Kind::table, file, deadline);
     const Table table = decode_table(frames_.read_rest(deadline));
-    if (table.first != next || table.digests.size() > held_blocks - next)
+    if (table.first != digests.size() || table.digests.size() > held_blocks - digests.size())
       throw_malformed("digests from block " + std::to_string(table.first) + " on where " +
-                      std::to_string(next) + " comes next");
-    for (const Digest& digest : table.digests) file.held.set(next++, digest);
+                      std::to_string(digests.size()) + " comes next");
+    digests.insert(digests.end(), table.digests.begin(), table.digests.end());
   }
+  file.held.resize(held_bytes);
+  for (uint64_t block = 0; block < held_blocks; ++block) file.held.set(block, digests[block]);
 }
 
 FrameHeader Sender::answer(Kind expected, const File& file, Deadline deadline) {

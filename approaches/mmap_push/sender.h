@@ -76,7 +76,7 @@ class Sender {
   bool send_round(uint8_t flags, Deadline deadline);
   bool send_blocks(File& file, Deadline deadline);
   bool send_block(File& file, RoundWriter& writer, size_t candidate);
-  void receive_table(File& file, uint64_t held_blocks, Deadline deadline);
+  void receive_table(File& file, uint64_t held_bytes, Deadline deadline);
   FrameHeader answer(Kind expected, const File& file, Deadline deadline);
 
   FrameStream frames_;
