@@ -450,7 +450,12 @@ class DyingDestination : public Sides {
  protected:
   void serve(const std::function<void(ReceiverEvents&, Stream&)>& prepare) {
     choose(64 * 4096);
-    open_source({.suspend = [this] { stopped_ = true; }, .resume = [this] { stopped_ = false; }});
+    open_source({.suspend =
+                     [this] {
+                       stopped_ = true;
+                       if (while_stopping_) while_stopping_();
+                     },
+                 .resume = [this] { stopped_ = false; }});
     const auto stream = dial();
     ReceivedFolder folder(folder_.path(), Publish::versions, Durable::off);
     ReceiverEvents events;
@@ -466,12 +471,18 @@ class DyingDestination : public Sides {
     const Deadline deadline = after(kPatience);
     while (failure_of(*source).empty()) ASSERT_LT(Clock::now(), deadline);
   }
+  std::function<void()> while_stopping_;
   std::atomic<bool> stopped_{false};
 };
 
 TEST_F(DyingDestination, AfterAskingLeavesTheApplicationWhereItRuns) {
-  serve([](ReceiverEvents& events, Stream& stream) {
-    events.stopping = [&stream] { stream.shut_down(); };
+  std::latch gone{1};
+  while_stopping_ = [&] { gone.wait(); };
+  serve([&](ReceiverEvents& events, Stream& stream) {
+    events.stopping = [&] {
+      stream.shut_down();
+      gone.count_down();
+    };
   });
   EXPECT_FALSE(stopped_);
 }
