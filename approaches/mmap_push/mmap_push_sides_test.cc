@@ -116,12 +116,14 @@ bool is_writable(byte& at) {
 class Application {
  public:
   Application(std::span<byte> memory, uint64_t from) : memory_(memory), done_(from) {
-    thread_ = std::jthread([this](const std::stop_token& stop) {
+    thread_ = std::jthread([this, from](const std::stop_token& stop) {
       while (!stop.stop_requested()) {
         step(memory_, done_);
         ++done_;
+        if (done_ == from + 1) runs_.count_down();
       }
     });
+    runs_.wait();
   }
   uint64_t stop() {
     thread_.request_stop();
@@ -136,6 +138,7 @@ class Application {
  private:
   const std::span<byte> memory_;
   uint64_t done_;
+  std::latch runs_{1};
   std::jthread thread_;
 };
 

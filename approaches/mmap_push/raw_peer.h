@@ -54,15 +54,14 @@ class Script {
     put(block);
     return append(bytes);
   }
-  Script& append(const Bytes& bytes) {
+  // Not inlined: g++ 12 sees overflows in a vector that grows by a constant (GCC bug 105762).
+  [[gnu::noinline]] Script& append(std::span<const std::byte> bytes) {
     bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
     return *this;
   }
   template <typename Value>
   Script& put(const Value& value) {
-    const auto bytes = std::as_bytes(std::span(&value, 1));
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
-    return *this;
+    return append(std::as_bytes(std::span(&value, 1)));
   }
 
   const Bytes& bytes() const { return bytes_; }
@@ -75,7 +74,7 @@ class Script {
   std::vector<size_t> starts_;
 };
 
-inline Bytes operator+(Bytes one, const Bytes& other) {
+[[gnu::noinline]] inline Bytes operator+(Bytes one, const Bytes& other) {
   one.insert(one.end(), other.begin(), other.end());
   return one;
 }
