@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
-#include <sys/file.h>
 #include <thread>
 
 #include "approaches/mmap_push/receiver.h"
@@ -29,18 +28,16 @@ void tell(const std::string& sentence) {
   std::fputs(("memsync receive: " + sentence + "\n").c_str(), stderr);
 }
 
-// Two receivers would take each other's half-made versions for their own.
 FileDescriptor take_folder(const std::string& path) {
   try {
-    FileDescriptor folder = FileDescriptor::open(path, O_RDONLY | O_DIRECTORY);
-    if (::flock(folder.get(), LOCK_EX | LOCK_NB) == 0) return folder;
-    if (errno != EWOULDBLOCK) throw_errno("locking " + path);
+    return mmap_push::own_folder(path);
   } catch (const std::system_error& problem) {
+    if (problem.code() == std::errc::device_or_resource_busy)
+      throw std::invalid_argument("another `memsync receive` is using " + path +
+                                  "; it takes several pushers, or choose another folder");
     throw std::invalid_argument(std::string(problem.what()) +
                                 "; name a folder that is there: mkdir -p " + path);
   }
-  throw std::invalid_argument("another `memsync receive` is using " + path +
-                              "; it takes several pushers, or choose another folder");
 }
 
 // The names that connections are pushing. Threads: any.

@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kBufferBytes = 256 << 10;
 // Of these, the text that a peer gives up with; the rest of a message is data or short.
 constexpr uint32_t kShortPayloadMax = 64 << 10;
+constexpr Nanoseconds kFailureLimit = std::chrono::seconds(1);
 
 Role other(Role role) {
   return role == Role::source ? Role::receiver : Role::source;
@@ -37,14 +38,16 @@ void FrameStream::greet(Deadline deadline) {
 
 void FrameStream::fill(Deadline deadline) {
   start_ = 0;
+  end_ = 0;  // also when the next line throws
   end_ = stream_.read_part({buffer_.get(), kBufferBytes}, deadline);
   if (end_ == 0) throw_errno("reading from the peer, which ended the stream", ECONNRESET);
 }
 
-bool FrameStream::wait() {
+bool FrameStream::wait(Deadline deadline) {
   if (start_ < end_) return true;
   start_ = 0;
-  end_ = stream_.read_part({buffer_.get(), kBufferBytes}, Deadline::max());
+  end_ = 0;  // also when the next line throws
+  end_ = stream_.read_part({buffer_.get(), kBufferBytes}, deadline);
   return end_ > 0;
 }
 
@@ -106,6 +109,17 @@ void FrameStream::send(Kind kind, uint32_t file, std::span<const std::byte> payl
   const auto bytes = std::as_bytes(std::span(&header, 1));
   unsent_.insert(unsent_.end(), bytes.begin(), bytes.end());
   unsent_.insert(unsent_.end(), payload.begin(), payload.end());
+}
+
+void FrameStream::look_for_failure() {
+  const Deadline deadline = after(kFailureLimit);
+  try {
+    while (Clock::now() < deadline && is_readable()) next(deadline);
+  } catch (const PeerFailure&) {
+    throw;
+  } catch (const std::system_error&) {
+    // It has said nothing.
+  }
 }
 
 void FrameStream::flush(Deadline deadline) {

@@ -29,8 +29,8 @@ class FrameStream {
   // Both ends greet each other; throws RegionError::refused when they do not fit.
   void greet(Deadline deadline);
 
-  // Waits for the next message, for ever if need be; false: the peer has ended the stream instead.
-  bool wait();
+  // Waits for the next message; false: the peer has ended the stream instead.
+  bool wait(Deadline deadline);
   // The next message's header. What was left of the last one's payload is skipped.
   FrameHeader next(Deadline deadline);
   // Its payload, or the part of it that fills `into`; malformed when there is less.
@@ -42,6 +42,9 @@ class FrameStream {
   // Puts a message behind those that wait for flush().
   void send(Kind kind, uint32_t file, std::span<const std::byte> payload, uint8_t flags = 0);
   void flush(Deadline deadline);
+  // After a failed write, in the thread that reads: the peer may have said why before it closed.
+  // Throws PeerFailure then, and returns otherwise.
+  void look_for_failure();
 
   Stream& stream() noexcept { return stream_; }
 

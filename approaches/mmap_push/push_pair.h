@@ -47,8 +47,11 @@ class TestSource : public Source {
     if (is_new_)
       for (uint64_t block = 0; block * kBlock < size_; ++block) dirty_.insert(block);
     is_new_ = false;
-    const auto all = std::exchange(dirty_, {});
-    return {all.begin(), all.end()};
+    std::vector<ChunkIndex> all;
+    while (!dirty_.empty() && *dirty_.begin() * kBlock < size_)
+      all.push_back(dirty_.extract(dirty_.begin()).value());
+    dirty_.clear();  // behind the end: refresh() will see another length
+    return all;
   }
   bool copy(std::span<std::byte> into, uint64_t offset) override {
     if (on_copy) on_copy(offset);
@@ -131,7 +134,9 @@ class PushPair {
     received_.reset();
     received_ = std::make_unique<ReceivedFolder>(inbox(), publish, Durable::off);
   }
-  SyncReport sync() { return sender_->sync({}, after(kPatience)); }
+  SyncReport sync(const WriterControl& writer = {}) {
+    return sender_->sync(writer, after(kPatience));
+  }
   Stream& dialled() { return *dialled_; }
 
   std::string inbox() const { return folder_ + "/inbox"; }

@@ -1,9 +1,9 @@
 #include "approaches/mmap_push/received_folder.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
-#include "approaches/mmap_push/wire.h"
 #include "lib/os/error.h"
 #include "lib/transport/region_service.h"
 
@@ -30,10 +30,18 @@ void digest_what_is_there(ReceivedFile& received) {
 
 }  // namespace
 
-ReceivedFolder::ReceivedFolder(const std::string& path, Publish publish, Durable durable)
-    : root_(FileDescriptor::open(path, O_PATH | O_DIRECTORY)),
+ReceivedFolder::ReceivedFolder(const std::string& path, Publish publish, Durable durable,
+                               ReceivedLimits limits)
+    : root_(FileDescriptor::open(path, O_RDONLY | O_DIRECTORY)),
       publish_(publish),
-      durable_(durable) {}
+      durable_(durable),
+      limits_(limits) {}
+
+FileDescriptor own_folder(const std::string& path) {
+  FileDescriptor folder = FileDescriptor::open(path, O_RDONLY | O_DIRECTORY);
+  if (::flock(folder.get(), LOCK_EX | LOCK_NB) == 0) return folder;
+  throw_errno("receiving into " + path, errno == EWOULDBLOCK ? EBUSY : errno);
+}
 
 // Each part of the way is opened by itself, so that none leads through a symbolic link.
 FileDescriptor ReceivedFolder::folder_of(const std::string& name) const {
@@ -64,6 +72,7 @@ ReceivedFile& ReceivedFolder::open(const std::string& name, uint32_t block_bytes
         folder_of(name), name, slash == std::string::npos ? name : name.substr(slash + 1), publish_,
         durable_, block_bytes);
     check_size(received->file.size_bytes(), block_bytes);
+    check_room(*received, received->file.size_bytes());
     digest_what_is_there(*received);
   } catch (...) {
     files_.erase(name);
@@ -76,6 +85,22 @@ void ReceivedFolder::reread(ReceivedFile& received) {
   received.file.start_over();
   check_size(received.file.size_bytes(), received.table.geometry().chunk_bytes);
   digest_what_is_there(received);
+}
+
+void ReceivedFolder::check_room(const ReceivedFile& received, uint64_t size_bytes) const {
+  const auto refuse = [&](const std::string& why) {
+    throw std::system_error(
+        make_error_code(RegionError::refused),
+        "the file '" + received.name + "' of " + std::to_string(size_bytes) + " bytes: " + why);
+  };
+  if (size_bytes > limits_.file_bytes)
+    refuse("this receiver takes " + std::to_string(limits_.file_bytes) + " at most");
+  uint64_t blocks = Geometry{size_bytes, received.table.geometry().chunk_bytes}.chunk_count();
+  for (const auto& [name, other] : files_)
+    if (other && other.get() != &received) blocks += other->table.count();
+  if (blocks > limits_.blocks)
+    refuse("with its other files more than " + std::to_string(limits_.blocks) +
+           " blocks; choose larger ones");
 }
 
 void ReceivedFolder::forget(const ReceivedFile& received) {

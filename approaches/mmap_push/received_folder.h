@@ -7,6 +7,7 @@
 
 #include "approaches/mmap_push/block_table.h"
 #include "approaches/mmap_push/version_file.h"
+#include "approaches/mmap_push/wire.h"
 
 namespace memsync::mmap_push {
 
@@ -24,17 +25,30 @@ struct ReceivedFile {
   uint64_t versions = 0;  // that its readers were given
 };
 
-// Threads: one.
+// What a source may use of a receiver: a few bytes of its own can ask for any of it.
+struct ReceivedLimits {
+  uint64_t file_bytes = kSizeMax;
+  uint64_t blocks = kBlocksMax;  // of all files together; their digests are kept in memory
+};
+
+// The folder, for this process alone until it is closed: two that write to the same spare would
+// both believe what they have written. Throws std::system_error, EBUSY when another process has it.
+FileDescriptor own_folder(const std::string& path);
+
+// Threads: one. Several of one process may share a folder as long as no two open the same name.
 class ReceivedFolder {
  public:
   // Throws std::system_error when there is no such folder.
-  ReceivedFolder(const std::string& path, Publish publish, Durable durable);
+  ReceivedFolder(const std::string& path, Publish publish, Durable durable,
+                 ReceivedLimits limits = {});
   // Opens or makes the file, and the folders that its name leads through; digests what is there.
   // Throws RegionError::refused for a name that name_problem() refuses, std::system_error when it
   // can't be opened or leads through a symbolic link.
   ReceivedFile& open(const std::string& name, uint32_t block_bytes);
   // Digests what its readers see, whatever was known of it.
   static void reread(ReceivedFile& received);
+  // Throws RegionError::refused unless `received` may become so long.
+  void check_room(const ReceivedFile& received, uint64_t size_bytes) const;
   // The next open() digests the file anew.
   void forget(const ReceivedFile& received);
 
@@ -44,6 +58,7 @@ class ReceivedFolder {
   const FileDescriptor root_;
   const Publish publish_;
   const Durable durable_;
+  const ReceivedLimits limits_;
   std::map<std::string, std::unique_ptr<ReceivedFile>> files_;
 };
 

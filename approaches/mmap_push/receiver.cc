@@ -10,8 +10,6 @@ namespace memsync::mmap_push {
 
 namespace {
 
-// A message that has begun and takes longer than this has no peer any more.
-constexpr Nanoseconds kStallLimit = std::chrono::seconds(30);
 constexpr size_t kDigestsPerMessage = 32 << 10;
 
 uint64_t length_of(const Geometry& geometry, ChunkIndex first, uint64_t count) {
@@ -21,31 +19,38 @@ uint64_t length_of(const Geometry& geometry, ChunkIndex first, uint64_t count) {
 
 }  // namespace
 
-Receiver::Receiver(Stream& stream, ReceivedFolder& folder, ReceiverEvents events, Deadline deadline)
-    : frames_(stream, Role::receiver), folder_(folder), events_(std::move(events)) {
+Receiver::Receiver(Stream& stream, ReceivedFolder& folder, ReceiverEvents events, Deadline deadline,
+                   Nanoseconds stall_limit)
+    : frames_(stream, Role::receiver),
+      folder_(folder),
+      events_(std::move(events)),
+      stall_limit_(stall_limit) {
   frames_.greet(deadline);
 }
 
 void Receiver::serve() {
   try {
     while (!is_over_) {
-      if (!frames_.wait()) {
+      if (!frames_.wait(in_round_ == nullptr ? Deadline::max() : after(stall_limit_))) {
         if (in_round_ == nullptr) return;
         throw_errno("the source ended the stream in the middle of a round", ECONNRESET);
       }
-      const FrameHeader header = frames_.next(after(kStallLimit));
+      const FrameHeader header = frames_.next(after(stall_limit_));
       answer(header);
       if (header.kind == Kind::blocks || header.kind == Kind::packed || header.kind == Kind::patch)
         payload_.fetch_add(header.payload_bytes - kBlockNumberBytes, std::memory_order_release);
     }
   } catch (const std::exception& problem) {
-    // Best effort: the peer may be the reason.
+    // Best effort: the peer may be the reason. Not after a final round: the application runs here.
     const auto* error = dynamic_cast<const std::system_error*>(&problem);
     const bool is_errno = error != nullptr && error->code().category() == std::generic_category();
     try {
-      reply(Kind::failed, 0, encode(Failure{is_errno ? error->code().value() : 0, problem.what()}));
+      if (!is_over_)
+        reply(Kind::failed, 0,
+              encode(Failure{is_errno ? error->code().value() : 0, problem.what()}));
     } catch (const std::system_error&) {
     }
+    frames_.stream().shut_down();
     throw;
   }
 }
@@ -59,7 +64,7 @@ void Receiver::ask_to_take_over(Deadline deadline) {
 void Receiver::reply(Kind kind, uint32_t file, std::span<const std::byte> payload) {
   const MutexLock lock(writing_);
   frames_.send(kind, file, payload);
-  frames_.flush(after(kStallLimit));
+  frames_.flush(after(stall_limit_));
 }
 
 void Receiver::answer(const FrameHeader& header) {
@@ -105,29 +110,30 @@ ReceivedFile& Receiver::file_in_round(const FrameHeader& header) {
 }
 
 void Receiver::answer_offer(const FrameHeader& header) {
-  const Offer offer = decode_offer(frames_.read_rest(after(kStallLimit)));
+  if (in_round_ != nullptr) throw_malformed("an offer within a round");
+  const Offer offer = decode_offer(frames_.read_rest(after(stall_limit_)));
   if ((header.flags & kFlagAnew) != 0) {
     ReceivedFile& received = file_of(header);
-    if (in_round_ != nullptr || offer.name != received.name ||
-        offer.block_bytes != received.table.geometry().chunk_bytes)
-      throw_malformed("another offer of '" + received.name + "' than before, or within a round");
+    if (offer.name != received.name || offer.block_bytes != received.table.geometry().chunk_bytes)
+      throw_malformed("another offer of '" + received.name + "' than before");
     ReceivedFolder::reread(received);
     reply(Kind::have, header.file,
           encode(Have{received.file.size_bytes(), received.table.digest()}));
     return;
   }
   if (header.file != files_.size()) throw_malformed("files are not numbered in order");
+  // Before it is opened: with other blocks it would be opened anew, and the first one be gone.
+  for (const ReceivedFile* other : files_)
+    if (other->name == offer.name) throw_malformed("a name is offered twice");
   if (events_.offered) events_.offered(offer.name);
   ReceivedFile& received = folder_.open(offer.name, offer.block_bytes);
-  for (const ReceivedFile* other : files_)
-    if (other == &received) throw_malformed("the name '" + offer.name + "' is offered twice");
   files_.push_back(&received);
   reply(Kind::have, header.file, encode(Have{received.file.size_bytes(), received.table.digest()}));
 }
 
 void Receiver::answer_table(const FrameHeader& header) {
   const ReceivedFile& received = file_of(header);
-  const BlockRun run = decode_run(frames_.read_rest(after(kStallLimit)), received.table.count());
+  const BlockRun run = decode_run(frames_.read_rest(after(stall_limit_)), received.table.count());
   for (uint64_t next = run.first; next < run.first + run.count; next += kDigestsPerMessage) {
     const auto count = std::min<uint64_t>(kDigestsPerMessage, run.first + run.count - next);
     const auto digests = received.table.digests().subspan(next, count);
@@ -138,8 +144,9 @@ void Receiver::answer_table(const FrameHeader& header) {
 void Receiver::begin(const FrameHeader& header) {
   ReceivedFile& received = file_of(header);
   if (in_round_ != nullptr) throw_malformed("a round begins within a round");
-  const Begin begin = decode_begin(frames_.read_rest(after(kStallLimit)));
+  const Begin begin = decode_begin(frames_.read_rest(after(stall_limit_)));
   check_size(begin.size_bytes, received.table.geometry().chunk_bytes);
+  folder_.check_room(received, begin.size_bytes);
   received.file.catch_up(VersionFile::Patience::none);
   received.file.resize(begin.size_bytes);
   received.table.resize(begin.size_bytes);
@@ -150,7 +157,7 @@ void Receiver::begin(const FrameHeader& header) {
 
 uint64_t Receiver::read_block_number() {
   uint64_t block = 0;
-  frames_.read(std::as_writable_bytes(std::span(&block, 1)), after(kStallLimit));
+  frames_.read(std::as_writable_bytes(std::span(&block, 1)), after(stall_limit_));
   return block;
 }
 
@@ -170,7 +177,7 @@ void Receiver::take_blocks(const FrameHeader& header) {
   ReceivedFile& received = file_in_round(header);
   const uint64_t first = read_block_number();
   bytes_.resize(header.payload_bytes - kBlockNumberBytes);
-  frames_.read(bytes_, after(kStallLimit));
+  frames_.read(bytes_, after(stall_limit_));
   place(received, first, bytes_);
 }
 
@@ -178,7 +185,7 @@ void Receiver::take_packed(const FrameHeader& header) {
   ReceivedFile& received = file_in_round(header);
   const uint64_t first = read_block_number();
   bytes_.resize(header.payload_bytes - kBlockNumberBytes);
-  frames_.read(bytes_, after(kStallLimit));
+  frames_.read(bytes_, after(stall_limit_));
   unpacked_.resize(kBlockBytesMax);
   const size_t length =
       ZSTD_decompress(unpacked_.data(), unpacked_.size(), bytes_.data(), bytes_.size());
@@ -203,7 +210,7 @@ void Receiver::place(ReceivedFile& received, uint64_t first, std::span<const std
 
 void Receiver::take_zeros(const FrameHeader& header) {
   ReceivedFile& received = file_in_round(header);
-  const BlockRun run = decode_run(frames_.read_rest(after(kStallLimit)), received.table.count());
+  const BlockRun run = decode_run(frames_.read_rest(after(stall_limit_)), received.table.count());
   claim(run.first, run.count, received);
   const Geometry& geometry = received.table.geometry();
   received.file.write_zeros(geometry.chunk_start(run.first),
@@ -219,7 +226,7 @@ void Receiver::take_patch(const FrameHeader& header) {
     throw_malformed("a patch of block " + std::to_string(block) + ", which is not held");
   claim(block, 1, received);
   const Geometry& geometry = received.table.geometry();
-  const auto payload = frames_.read_rest(after(kStallLimit));
+  const auto payload = frames_.read_rest(after(stall_limit_));
   unpacked_.resize(geometry.chunk_length(block));
   received.file.read(unpacked_, geometry.chunk_start(block));
   for (const PatchPiece& piece : decode_patch(payload, unpacked_.size()))
@@ -230,7 +237,7 @@ void Receiver::take_patch(const FrameHeader& header) {
 
 void Receiver::end(const FrameHeader& header) {
   ReceivedFile& received = file_in_round(header);
-  const End end = decode_end(frames_.read_rest(after(kStallLimit)));
+  const End end = decode_end(frames_.read_rest(after(stall_limit_)));
   if (end.round != received.round) throw_malformed("the end of another round");
   const Digest table = received.table.digest();
   in_round_ = nullptr;
@@ -242,8 +249,9 @@ void Receiver::end(const FrameHeader& header) {
   const bool is_published = (header.flags & kFlagPublish) != 0;
   if (is_published) {
     if (received.file.publish()) ++received.versions;
-    is_over_ = (header.flags & kFlagFinal) != 0;
-    if (events_.published) events_.published(received, end, is_over_);
+    const bool is_final = (header.flags & kFlagFinal) != 0;
+    if (events_.published) events_.published(received, end, is_final);
+    is_over_ = is_final;
   }
   reply(Kind::done, header.file, encode(Done{end.round, table}));
   if (!is_published || is_over_) return;

@@ -24,12 +24,16 @@ struct ReceiverEvents {
 };
 
 // Foreign bytes, and what the folder can't do, end serve() with an exception after the peer has
-// been told; the version that readers see stays. Threads: serve() from one; ask_to_take_over() and
-// the counter from any.
+// been told and the stream shut down; the version that readers see stays. Threads: serve() from
+// one; ask_to_take_over() and the counter from any.
 class Receiver {
  public:
+  // A source that says nothing for so long within a round or a message has gone.
+  static constexpr Nanoseconds kStallLimit = std::chrono::seconds(30);
+
   // `stream` and `folder` outlive this. The source is greeted.
-  Receiver(Stream& stream, ReceivedFolder& folder, ReceiverEvents events, Deadline deadline);
+  Receiver(Stream& stream, ReceivedFolder& folder, ReceiverEvents events, Deadline deadline,
+           Nanoseconds stall_limit = kStallLimit);
 
   // Answers until the source ends the stream between two rounds, or has handed over: returns then.
   // Whoever wants it to end shuts the stream down.
@@ -61,6 +65,7 @@ class Receiver {
   FrameStream frames_;
   ReceivedFolder& folder_;
   const ReceiverEvents events_;
+  const Nanoseconds stall_limit_;
   std::vector<ReceivedFile*> files_;  // by number
   ReceivedFile* in_round_ = nullptr;
   uint64_t next_block_ = 0;  // of the round: lower ones have come or never will

@@ -64,24 +64,29 @@ void Sender::make_offer(File& file, uint8_t flags, Deadline deadline) {
   answer(Kind::have, file, deadline);
   const Have have = decode_have(frames_.read_rest(deadline));
   check_size(have.size_bytes, settings_.block_bytes);
-  // What the receiver has beyond is cut off when the first round begins.
-  file.held.resize(std::min(have.size_bytes, size.value_or(have.size_bytes)));
-  if (file.held.count() > 0) receive_table(file, file.held.count(), deadline);
+  // All of it, also what is behind this source's end: both tables then become the same when the
+  // first round begins, whatever the length has become until then.
+  receive_table(file, have.size_bytes, deadline);
   file.is_compared = false;
   is_published_ = false;
 }
 
-void Sender::receive_table(File& file, uint64_t held_blocks, Deadline deadline) {
+void Sender::receive_table(File& file, uint64_t held_bytes, Deadline deadline) {
+  const uint64_t held_blocks = Geometry{held_bytes, settings_.block_bytes}.chunk_count();
+  if (held_blocks == 0) return;
+  std::vector<Digest> digests;  // grows by what has come, not by what a receiver says it has
   frames_.send(Kind::ask_table, file.id, encode(BlockRun{0, held_blocks}));
   frames_.flush(deadline);
-  for (uint64_t next = 0; next < held_blocks;) {
+  while (digests.size() < held_blocks) {
     answer(Kind::table, file, deadline);
     const Table table = decode_table(frames_.read_rest(deadline));
-    if (table.first != next || table.digests.size() > held_blocks - next)
+    if (table.first != digests.size() || table.digests.size() > held_blocks - digests.size())
       throw_malformed("digests from block " + std::to_string(table.first) + " on where " +
-                      std::to_string(next) + " comes next");
-    for (const Digest& digest : table.digests) file.held.set(next++, digest);
+                      std::to_string(digests.size()) + " comes next");
+    digests.insert(digests.end(), table.digests.begin(), table.digests.end());
   }
+  file.held.resize(held_bytes);
+  for (uint64_t block = 0; block < held_blocks; ++block) file.held.set(block, digests[block]);
 }
 
 FrameHeader Sender::answer(Kind expected, const File& file, Deadline deadline) {
@@ -145,7 +150,7 @@ bool Sender::run_round(uint8_t flags, Deadline deadline) {
   try {
     send_round(flags, deadline);
   } catch (const std::system_error&) {
-    throw_if_given_up();
+    frames_.look_for_failure();  // a full disk there is a broken pipe here
     throw;
   }
   bool all_whole = true;
@@ -164,16 +169,6 @@ bool Sender::run_round(uint8_t flags, Deadline deadline) {
   }
   is_published_ = all_whole && (flags & kFlagPublish) != 0;
   return all_whole;
-}
-
-void Sender::throw_if_given_up() {
-  constexpr Nanoseconds kMoment = std::chrono::seconds(1);
-  try {
-    while (true) frames_.next(after(kMoment));
-  } catch (const PeerFailure&) {
-    throw;
-  } catch (const std::system_error&) {  // it has said nothing
-  }
 }
 
 void Sender::send_round(uint8_t flags, Deadline deadline) {
@@ -218,11 +213,16 @@ bool Sender::send_block(File& file, RoundWriter& writer, size_t candidate) {
     return false;
   }
   const Digest digest = digest_of(room);
-  if (digest != file.held.at(block)) {
-    const auto before = file.held.at(block) == BlockTable::kUnknown ? std::span<const std::byte>{}
-                                                                    : file.source.held(block);
-    std::optional<std::vector<std::byte>> patch;
-    if (before.size() == room.size()) patch = encode_patch(before, room);
+  std::optional<std::vector<std::byte>> patch;
+  const bool is_new = digest != file.held.at(block);
+  if (is_new) {
+    // What the source kept may be what another receiver holds, or this one before it started anew.
+    const auto before = file.source.held(block);
+    if (before.size() == room.size() && digest_of(before) == file.held.at(block))
+      patch = encode_patch(before, room);
+  }
+  file.source.note_held(block, room);  // before the writer takes the room back
+  if (is_new) {
     if (is_all_zeros(room))
       writer.zeros(block);
     else if (patch)
@@ -232,7 +232,6 @@ bool Sender::send_block(File& file, RoundWriter& writer, size_t candidate) {
     file.held.set(block, digest);
     ++report_.chunks_moved;
   }
-  file.source.note_held(block, room);
   return true;
 }
 
@@ -264,13 +263,15 @@ SyncReport Sender::sync(const WriterControl& writer, Deadline deadline) {
         try {
           find_changes(Copies::now);
         } catch (...) {
-          writer.resume();
+          if (writer.resume) writer.resume();
           throw;
         }
-        writer.resume();
+        if (writer.resume) writer.resume();
         published = run_round(kFlagPublish, deadline);
         break;
     }
+    if (!published && Clock::now() >= deadline)
+      throw_errno("waiting for a file that is cut short in each round", ETIMEDOUT);
   }
   report_.elapsed = Clock::now() - start;
   return report_;
@@ -290,14 +291,22 @@ void Sender::hand_over(const WriterControl& writer, Deadline deadline) {
   frames_.flush(deadline);
   const auto start = Clock::now();
   try {
-    writer.pause();
-    final_times_.suspend = Clock::now() - start;
-    find_changes(Copies::later);
-    final_times_.collect = Clock::now() - start - final_times_.suspend;
+    try {
+      if (writer.pause) writer.pause();
+      final_times_.suspend = Clock::now() - start;
+      find_changes(Copies::later);
+      final_times_.collect = Clock::now() - start - final_times_.suspend;
+    } catch (const std::system_error& problem) {
+      const bool is_errno = problem.code().category() == std::generic_category();
+      frames_.send(Kind::failed, 0,
+                   encode(Failure{is_errno ? problem.code().value() : 0, problem.what()}));
+      frames_.flush(deadline);
+      throw;
+    }
     if (!run_round(kFlagPublish | kFlagFinal, deadline))
       throw_errno(files_[0]->name + " was cut short during its hand-over", EIO);
   } catch (...) {
-    if (!is_handed_over_) writer.resume();
+    if (!is_handed_over_ && writer.resume) writer.resume();
     throw;
   }
 }

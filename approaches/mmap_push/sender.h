@@ -86,11 +86,9 @@ class Sender {
   // short meanwhile: what was sent of it is no whole version.
   bool run_round(uint8_t flags, Deadline deadline);
   void send_round(uint8_t flags, Deadline deadline);
-  // What the receiver has said before it closed, if that is why nothing can be sent any more.
-  void throw_if_given_up();
   bool send_blocks(File& file, Deadline deadline);
   bool send_block(File& file, RoundWriter& writer, size_t candidate);
-  void receive_table(File& file, uint64_t held_blocks, Deadline deadline);
+  void receive_table(File& file, uint64_t held_bytes, Deadline deadline);
   FrameHeader answer(Kind expected, const File& file, Deadline deadline);
 
   FrameStream frames_;

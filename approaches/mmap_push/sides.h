@@ -43,20 +43,23 @@ class SourceSide : public Side {
   WriterControl control() const;
   SyncReport sync_locked(Deadline deadline) REQUIRES(mutex_);
   void park(std::exception_ptr failure) REQUIRES(mutex_);
+  void cut();  // whoever waits for the destination goes on
 
   const SideSetup setup_;
   const Settings settings_;
   const TemporaryFolder folder_;
   RegionSource source_;
   const std::unique_ptr<Listener> listener_;
-  const FileDescriptor stop_ = FileDescriptor::event();
+  const FileDescriptor wake_ = FileDescriptor::event();  // of watch()
   std::atomic<uint64_t> sent_{0}, rounds_{0};
-  mutable Mutex mutex_;  // the connection, and with it who may look for changes
+  mutable Mutex state_;  // a leaf: held for a moment, also while a round takes long
+  std::unique_ptr<Stream> stream_ GUARDED_BY(state_);
+  std::exception_ptr failure_ GUARDED_BY(state_);
+  bool is_ending_ GUARDED_BY(state_) = false;
+  Mutex mutex_;  // the connection, and with it who may look for changes; before state_
   Condition changed_;
-  std::unique_ptr<Stream> stream_ GUARDED_BY(mutex_);
   std::unique_ptr<Sender> sender_ GUARDED_BY(mutex_);  // set once its first copy is there
-  std::exception_ptr failure_ GUARDED_BY(mutex_);
-  std::jthread server_;  // last two: what they use outlives them
+  std::jthread server_;                                // last two: what they use outlives them
   std::jthread interval_;
 };
 

@@ -20,8 +20,8 @@ class Source {
   // until it is again. What was known of a file that has been replaced, or has another length, is
   // forgotten: the next changed() names every block.
   virtual std::optional<uint64_t> refresh() = 0;
-  // The blocks that may differ from what the receiver holds, ascending; a change that happens
-  // meanwhile is in this answer or in the next one.
+  // The blocks that may differ from what the receiver holds, ascending, of the length that
+  // refresh() gave; a change that happens meanwhile is in this answer or in the next one.
   virtual std::vector<ChunkIndex> changed() = 0;
   // A private copy of these bytes; false: they are no longer there, the file has been cut short.
   virtual bool copy(std::span<std::byte> into, uint64_t offset) = 0;

@@ -36,10 +36,17 @@ SourceSide::SourceSide(SideSetup setup, const Settings& settings)
 }
 
 SourceSide::~SourceSide() {
-  interval_.request_stop();
   listener_->close();
-  signal_event(stop_);
-  const MutexLock lock(mutex_);
+  cut();
+  signal_event(wake_);
+  interval_.request_stop();
+  const MutexLock lock(mutex_);  // now, or it looks before it waits
+  changed_.notify_all();
+}
+
+void SourceSide::cut() {
+  const MutexLock lock(state_);
+  is_ending_ = true;
   if (stream_) stream_->shut_down();
 }
 
@@ -53,7 +60,8 @@ void SourceSide::serve() {
     if (!stream) return;
     Stream& connection = *stream;
     {
-      const MutexLock lock(mutex_);
+      const MutexLock lock(state_);
+      if (is_ending_) return;
       stream_ = std::move(stream);
     }
     const Deadline deadline = after(kRoundLimit);
@@ -74,13 +82,16 @@ void SourceSide::serve() {
 
 // Between rounds the destination says nothing but that it wants to take over.
 void SourceSide::watch(Stream& stream) {
-  std::array<pollfd, 2> waits{{{stream.descriptor(), POLLIN, 0}, {stop_.get(), POLLIN, 0}}};
+  std::array<pollfd, 2> waits{{{stream.descriptor(), POLLIN, 0}, {wake_.get(), POLLIN, 0}}};
   while (true) {
     if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR)
       throw_errno("waiting for the destination");
-    if (waits[1].revents != 0) return;
+    drain_event(wake_);
     const MutexLock lock(mutex_);
-    if (failure_) return;
+    {
+      const MutexLock look(state_);
+      if (is_ending_) return;
+    }
     if (!sender_->is_asked_to_hand_over(after(kRoundLimit))) continue;
     sender_->hand_over(control(), after(kRoundLimit));
     return;
@@ -93,15 +104,19 @@ SyncReport SourceSide::sync_locked(Deadline deadline) {
   const SyncReport report = sender_->sync(control(), deadline);
   sent_.fetch_add(report.payload_bytes, std::memory_order_relaxed);
   rounds_.fetch_add(1, std::memory_order_relaxed);
+  // A request that came with an acknowledgement is no longer where poll(2) sees it.
+  if (sender_->is_asked_to_hand_over(deadline)) signal_event(wake_);
   return report;
 }
 
 std::optional<SyncReport> SourceSide::sync(Deadline deadline) {
   const MutexLock lock(mutex_);
-  while (!sender_ && !failure_)
+  rethrow_failure();
+  while (!sender_) {
     if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout)
       throw_errno("waiting for the destination's first copy", ETIMEDOUT);
-  if (failure_) std::rethrow_exception(failure_);
+    rethrow_failure();
+  }
   try {
     return sync_locked(deadline);
   } catch (...) {
@@ -113,7 +128,11 @@ std::optional<SyncReport> SourceSide::sync(Deadline deadline) {
 void SourceSide::sync_by_interval(const std::stop_token& stop) {
   const std::stop_callback wake(stop, [this] { changed_.notify_all(); });
   const MutexLock lock(mutex_);
-  while (!stop.stop_requested() && !failure_) {
+  while (!stop.stop_requested()) {
+    {
+      const MutexLock look(state_);
+      if (is_ending_) return;
+    }
     if (changed_.wait_until(mutex_, after(settings_.interval)) != std::cv_status::timeout ||
         !sender_)
       continue;
@@ -128,8 +147,12 @@ void SourceSide::sync_by_interval(const std::stop_token& stop) {
 
 // After a failure in the middle of a round the connection is good for nothing more.
 void SourceSide::park(std::exception_ptr failure) {
-  if (!failure_) failure_ = std::move(failure);
-  if (stream_) stream_->shut_down();
+  {
+    const MutexLock lock(state_);
+    if (!failure_) failure_ = std::move(failure);
+  }
+  cut();
+  signal_event(wake_);
   changed_.notify_all();
 }
 
@@ -145,7 +168,7 @@ Statistics SourceSide::statistics() const {
 void SourceSide::rethrow_failure() const {
   std::exception_ptr failure;
   {
-    const MutexLock lock(mutex_);
+    const MutexLock lock(state_);
     failure = failure_;
   }
   if (failure) std::rethrow_exception(failure);

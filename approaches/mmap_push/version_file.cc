@@ -24,13 +24,16 @@ struct stat status_of(const FileDescriptor& file, const std::string& attempt) {
 }
 
 // Whether somebody else has the file open or mapped: a write lease is given only to the one who has
-// it open. Source: fcntl(2), "Leases".
+// it open. Or has kept it by a name of its own. EACCES: it is another user's, and nobody can tell.
+// Source: fcntl(2), "Leases".
 bool has_other_readers(const FileDescriptor& file) {
+  struct stat status{};
+  if (::fstat(file.get(), &status) == 0 && status.st_nlink > 1) return true;
   if (::fcntl(file.get(), F_SETLEASE, F_WRLCK) == 0) {
     ::fcntl(file.get(), F_SETLEASE, F_UNLCK);
     return false;
   }
-  return errno == EAGAIN;
+  return errno == EAGAIN || errno == EACCES;
 }
 
 // The first byte from `offset` on that may be no zero. Source: lseek(2), SEEK_DATA.
@@ -57,7 +60,7 @@ VersionFile::VersionFile(FileDescriptor folder, std::string name, Publish publis
   } else {
     published_ = open_file(name_, 0);
     spare_ = open_file(spare_name_, 0);
-    if (spare_.is_open()) {
+    if (spare_.is_open() && !has_other_readers(spare_)) {
       find_differences();
     } else {
       start_over();
@@ -218,6 +221,26 @@ void VersionFile::note(uint64_t offset, uint64_t length, Fill fill) {
     making_.back().range.length += length;
   else
     making_.push_back({{offset, length}, fill});
+  if (making_.size() >= join_at_) join_changes();
+}
+
+// However many rounds nobody publishes: no more changes than there are ranges.
+void VersionFile::join_changes() {
+  std::ranges::sort(making_, {}, [](const Change& change) { return change.range.offset; });
+  size_t last = 0;
+  for (size_t i = 1; i < making_.size(); ++i) {
+    auto& [range, fill] = making_[last];
+    const Change& next = making_[i];
+    const uint64_t end = range.offset + range.length;
+    if (next.range.offset > end || (next.range.offset == end && next.fill != fill)) {
+      making_[++last] = next;
+      continue;
+    }
+    range.length = std::max(end, next.range.offset + next.range.length) - range.offset;
+    if (next.fill != fill) fill = Fill::mixed;
+  }
+  making_.resize(last + 1);
+  join_at_ = std::max(kJoinAtLeast, 2 * making_.size());
 }
 
 bool VersionFile::is_published() const {
@@ -237,6 +260,11 @@ bool VersionFile::publish() {
   const auto rename = [&](unsigned flags) {
     return ::renameat2(folder_.get(), spare_name_.c_str(), folder_.get(), name_.c_str(), flags);
   };
+  // The names would change places with a folder, too, which nobody here may throw away.
+  struct stat there{};
+  if (::fstatat(folder_.get(), name_.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+      S_ISDIR(there.st_mode))
+    throw_errno(what("publishing"), EISDIR);
   bool exchanged = published_.is_open() && rename(RENAME_EXCHANGE) == 0;
   // The first version, or somebody has removed the one that was there.
   if (!exchanged) check(rename(0), what("publishing"));
@@ -251,6 +279,7 @@ bool VersionFile::publish() {
   behind_.insert(behind_.end(), making_.begin(), making_.end());
   making_.clear();
   is_changed_ = false;
+  join_at_ = kJoinAtLeast;
   is_behind_ = true;
   if (durable_ == Durable::on) check(::fsync(folder_.get()), what("making durable the name of"));
   return true;

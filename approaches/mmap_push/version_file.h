@@ -50,8 +50,8 @@ class VersionFile {
   bool publish();
   // Makes the spare equal to what readers see. A spare that somebody still reads (who opened or
   // mapped it while it was the readers' version) is left to them and replaced by a new copy of the
-  // whole file; `patience` leaves that for later. Where the file system has no leases (fcntl(2))
-  // nobody can tell, and the spare is taken for unread.
+  // whole file; `patience` leaves that for later. So is one with a second name (a hard link). Where
+  // the file system has no leases (fcntl(2)) nobody can tell, and the spare is taken for unread.
   enum class Patience : uint8_t { none, some };
   void catch_up(Patience patience);
 
@@ -80,6 +80,8 @@ class VersionFile {
   void note(uint64_t offset, uint64_t length, Fill fill);
   bool is_published() const;
   void find_differences();  // of a spare that was there
+  void join_changes();
+  static constexpr size_t kJoinAtLeast = 1 << 16;
 
   const FileDescriptor folder_;
   const std::string name_;
@@ -89,10 +91,11 @@ class VersionFile {
   FileDescriptor published_;
   FileDescriptor spare_;
   uint64_t size_ = 0;
-  std::vector<Change> making_;  // of this round, joined where they touch
-  std::vector<Change> behind_;  // in which the spare is behind what readers see
-  bool is_behind_ = false;      // catch_up() has something to do
-  bool is_changed_ = false;     // since the last publish()
+  std::vector<Change> making_;     // since the last publish(), joined where they touch
+  size_t join_at_ = kJoinAtLeast;  // so many of them are sorted and joined
+  std::vector<Change> behind_;     // in which the spare is behind what readers see
+  bool is_behind_ = false;         // catch_up() has something to do
+  bool is_changed_ = false;        // since the last publish()
 };
 
 }  // namespace memsync::mmap_push

@@ -78,7 +78,9 @@ void check_header(const FrameHeader& header, Role sender) {
   const uint8_t flags = header.kind == Kind::end     ? kFlagPublish | kFlagFinal
                         : header.kind == Kind::offer ? kFlagAnew
                                                      : 0;
-  if ((header.flags & ~flags) != 0 || header.reserved != 0)
+  const bool is_hidden_end =  // what is handed over is published
+      header.kind == Kind::end && header.flags == kFlagFinal;
+  if ((header.flags & ~flags) != 0 || is_hidden_end || header.reserved != 0)
     throw_malformed("unknown flags in a message of kind " + std::to_string(kind));
   if (header.payload_bytes > kPayloadMax)
     throw_malformed("a message of " + std::to_string(header.payload_bytes) + " bytes, at most " +
