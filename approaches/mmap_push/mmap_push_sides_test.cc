@@ -519,7 +519,10 @@ TEST_F(Sides, HearTheRequestThatComesWithAnAcknowledgement) {
         frames.send(Kind::done, 0, encode(Done{end.round, end.table}));
         if (++rounds == 2) frames.send(Kind::take_over, 0, {});
         if (rounds == 1)
-          syncing = std::async(std::launch::async, [&] { source->sync(after(kPatience)); });
+          syncing = std::async(std::launch::async, [&] {
+            source->region().memory[0] ^= std::byte{1};  // or there would be nothing to say
+            source->sync(after(kPatience));
+          });
       } else if (header.kind == Kind::stopping) {
         is_stopping = true;
       } else {
