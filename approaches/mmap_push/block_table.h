@@ -10,18 +10,22 @@
 
 namespace memsync::mmap_push {
 
-inline Digest digest_of_zeros(uint64_t length) {
-  static thread_local std::pair<uint64_t, Digest> last{};
-  if (last.first != length) last = {length, digest_of(std::vector<std::byte>(length))};
-  return last.second;
-}
-
 // A digest of zeros says that nobody knows the block: it comes with the next round. Threads: one.
 class BlockTable {
  public:
   static constexpr Digest kUnknown{};
 
-  explicit BlockTable(uint64_t block_bytes = 4096) : geometry_{0, block_bytes} {}
+  // `seed` of its digests: the receiver's choice, so that a writer at the source can't prepare
+  // blocks that look equal.
+  explicit BlockTable(uint64_t block_bytes = 4096, uint64_t seed = 0)
+      : geometry_{0, block_bytes}, seed_(seed) {}
+
+  uint64_t seed() const noexcept { return seed_; }
+  Digest digest_of_block(std::span<const std::byte> bytes) const { return digest_of(bytes, seed_); }
+  Digest digest_of_zeros(uint64_t length) {
+    if (zeros_.first != length) zeros_ = {length, digest_of_block(std::vector<std::byte>(length))};
+    return zeros_.second;
+  }
 
   const Geometry& geometry() const noexcept { return geometry_; }
   uint64_t count() const noexcept { return digests_.size(); }
@@ -44,6 +48,8 @@ class BlockTable {
 
  private:
   Geometry geometry_;
+  uint64_t seed_;
+  std::pair<uint64_t, Digest> zeros_{};  // of the length that was asked for last
   std::vector<Digest> digests_;
 };
 

@@ -3,6 +3,7 @@
 
 #include "approaches/mmap_push/sides.h"
 #include "lib/os/error.h"
+#include "lib/os/mapping.h"
 
 namespace memsync::mmap_push {
 
@@ -14,22 +15,29 @@ SideSetup checked(SideSetup setup) {
   return setup;
 }
 
+// Page tables move whole where both places begin at a multiple of what one of them holds.
+constexpr uint64_t kPageTableSpan = 2 << 20;
+
+std::span<std::byte> aligned(const Mapping& reserved, uint64_t size_bytes) {
+  const auto start = reinterpret_cast<uintptr_t>(reserved.bytes().data());
+  return reserved.bytes().subspan(-start % kPageTableSpan, size_bytes);
+}
+
 }  // namespace
 
-Window::Window(uint64_t size_bytes) {
-  void* address = ::mmap(nullptr, size_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (address == MAP_FAILED) throw_errno("reserving address space for a region");
-  bytes_ = {static_cast<std::byte*>(address), size_bytes};
-}
-
-Window::~Window() {
-  ::munmap(bytes_.data(), bytes_.size());
-}
+Window::Window(uint64_t size_bytes)
+    : reserved_(Mapping::anonymous(size_bytes + kPageTableSpan)),
+      bytes_(aligned(reserved_, size_bytes)) {}
 
 void Window::show(const FileDescriptor& file, int protection) {
+  Mapping aside = Mapping::anonymous(bytes_.size() + kPageTableSpan);
+  // Where the kernel can't (before 5.13), the next call unmaps what is there.
+  ::mremap(bytes_.data(), round_up_to_page(bytes_.size()), round_up_to_page(bytes_.size()),
+           MREMAP_MAYMOVE | MREMAP_DONTUNMAP | MREMAP_FIXED, aligned(aside, bytes_.size()).data());
   if (::mmap(bytes_.data(), bytes_.size(), protection, MAP_SHARED | MAP_FIXED, file.get(), 0) ==
       MAP_FAILED)
     throw_errno("mapping a received version");
+  last_ = std::move(aside);
 }
 
 DestinationSide::DestinationSide(SideSetup setup, const Settings& settings)
@@ -61,6 +69,7 @@ ReceiverEvents DestinationSide::events() {
     show_round(received, end, is_final);
   };
   events.caught_up = [this] {
+    window_.drop_last();
     const MutexLock lock(mutex_);
     is_ready_ = true;
     changed_.notify_all();

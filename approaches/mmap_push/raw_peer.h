@@ -131,7 +131,8 @@ class RawReceiving {
   explicit RawReceiving(Publish publish = Publish::versions, ReceivedLimits limits = {},
                         const std::string& place = kMemoryFolder)
       : folder(TemporaryFolder::make(place)),
-        received(std::make_unique<ReceivedFolder>(folder.path(), publish, Durable::off, limits)) {}
+        received(std::make_unique<ReceivedFolder>(folder.path(), publish, Durable::off, limits,
+                                                  uint64_t{0})) {}
 
   // The source says all of the bytes and then ends the stream, or stalls. `heard`: what the
   // receiver said up to the end of the stream.

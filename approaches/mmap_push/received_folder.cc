@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "lib/os/error.h"
@@ -23,19 +24,27 @@ void digest_what_is_there(ReceivedFile& received) {
     for (uint64_t at = 0; at < bytes.size(); at += geometry.chunk_bytes) {
       const auto block = bytes.subspan(at, std::min(geometry.chunk_bytes, bytes.size() - at));
       received.table.set(geometry.chunk_of(offset + at),
-                         is_hole ? digest_of_zeros(block.size()) : digest_of(block));
+                         is_hole ? received.table.digest_of_zeros(block.size())
+                                 : received.table.digest_of_block(block));
     }
   }
+}
+
+uint64_t random_seed() {
+  uint64_t seed = 0;
+  if (::getrandom(&seed, sizeof seed, 0) != sizeof seed) throw_errno("asking for a random number");
+  return seed;
 }
 
 }  // namespace
 
 ReceivedFolder::ReceivedFolder(const std::string& path, Publish publish, Durable durable,
-                               ReceivedLimits limits)
+                               ReceivedLimits limits, std::optional<uint64_t> seed)
     : root_(FileDescriptor::open(path, O_RDONLY | O_DIRECTORY)),
       publish_(publish),
       durable_(durable),
-      limits_(limits) {}
+      limits_(limits),
+      seed_(seed ? *seed : random_seed()) {}
 
 FileDescriptor own_folder(const std::string& path) {
   FileDescriptor folder = FileDescriptor::open(path, O_RDONLY | O_DIRECTORY);
@@ -70,7 +79,7 @@ ReceivedFile& ReceivedFolder::open(const std::string& name, uint32_t block_bytes
     const size_t slash = name.rfind('/');
     received = std::make_unique<ReceivedFile>(
         folder_of(name), name, slash == std::string::npos ? name : name.substr(slash + 1), publish_,
-        durable_, block_bytes);
+        durable_, block_bytes, seed_);
     check_size(received->file.size_bytes(), block_bytes);
     check_room(*received, received->file.size_bytes());
     digest_what_is_there(*received);

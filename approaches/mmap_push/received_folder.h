@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "approaches/mmap_push/block_table.h"
@@ -14,10 +15,10 @@ namespace memsync::mmap_push {
 // A file and what is held of it, from one connection to the next.
 struct ReceivedFile {
   ReceivedFile(FileDescriptor folder, std::string its_name, std::string last_part, Publish publish,
-               Durable durable, uint64_t block_bytes)
+               Durable durable, uint64_t block_bytes, uint64_t seed)
       : name(std::move(its_name)),
         file(std::move(folder), std::move(last_part), publish, durable),
-        table(block_bytes) {}
+        table(block_bytes, seed) {}
   const std::string name;
   VersionFile file;
   BlockTable table;  // of the version in the making
@@ -38,9 +39,10 @@ FileDescriptor own_folder(const std::string& path);
 // Threads: one. Several of one process may share a folder as long as no two open the same name.
 class ReceivedFolder {
  public:
-  // Throws std::system_error when there is no such folder.
+  // `seed`: of all digests; nullopt: a random one. Throws std::system_error when there is no such
+  // folder.
   ReceivedFolder(const std::string& path, Publish publish, Durable durable,
-                 ReceivedLimits limits = {});
+                 ReceivedLimits limits = {}, std::optional<uint64_t> seed = {});
   // Opens or makes the file, and the folders that its name leads through; digests what is there.
   // Throws RegionError::refused for a name that name_problem() refuses, std::system_error when it
   // can't be opened or leads through a symbolic link.
@@ -59,6 +61,7 @@ class ReceivedFolder {
   const Publish publish_;
   const Durable durable_;
   const ReceivedLimits limits_;
+  const uint64_t seed_;
   std::map<std::string, std::unique_ptr<ReceivedFile>> files_;
 };
 

@@ -117,9 +117,7 @@ void Receiver::answer_offer(const FrameHeader& header) {
     if (offer.name != received.name || offer.block_bytes != received.table.geometry().chunk_bytes)
       throw_malformed("another offer of '" + received.name + "' than before");
     ReceivedFolder::reread(received);
-    reply(Kind::have, header.file,
-          encode(Have{received.file.size_bytes(), received.table.digest()}));
-    return;
+    return say_what_is_held(header, received);
   }
   if (header.file != files_.size()) throw_malformed("files are not numbered in order");
   // Before it is opened: with other blocks it would be opened anew, and the first one be gone.
@@ -128,7 +126,12 @@ void Receiver::answer_offer(const FrameHeader& header) {
   if (events_.offered) events_.offered(offer.name);
   ReceivedFile& received = folder_.open(offer.name, offer.block_bytes);
   files_.push_back(&received);
-  reply(Kind::have, header.file, encode(Have{received.file.size_bytes(), received.table.digest()}));
+  say_what_is_held(header, received);
+}
+
+void Receiver::say_what_is_held(const FrameHeader& header, const ReceivedFile& received) {
+  reply(Kind::have, header.file,
+        encode(Have{received.file.size_bytes(), received.table.digest(), received.table.seed()}));
 }
 
 void Receiver::answer_table(const FrameHeader& header) {
@@ -204,7 +207,7 @@ void Receiver::place(ReceivedFile& received, uint64_t first, std::span<const std
   received.file.write(bytes, start);
   for (uint64_t i = 0; i < count; ++i) {
     const auto block = bytes.subspan(i * geometry.chunk_bytes, geometry.chunk_length(first + i));
-    received.table.set(first + i, digest_of(block));
+    received.table.set(first + i, received.table.digest_of_block(block));
   }
 }
 
@@ -216,7 +219,7 @@ void Receiver::take_zeros(const FrameHeader& header) {
   received.file.write_zeros(geometry.chunk_start(run.first),
                             length_of(geometry, run.first, run.count));
   for (uint64_t block = run.first; block < run.first + run.count; ++block)
-    received.table.set(block, digest_of_zeros(geometry.chunk_length(block)));
+    received.table.set(block, received.table.digest_of_zeros(geometry.chunk_length(block)));
 }
 
 void Receiver::take_patch(const FrameHeader& header) {
@@ -232,7 +235,7 @@ void Receiver::take_patch(const FrameHeader& header) {
   for (const PatchPiece& piece : decode_patch(payload, unpacked_.size()))
     std::memcpy(unpacked_.data() + piece.offset, piece.bytes.data(), piece.bytes.size());
   received.file.write(unpacked_, geometry.chunk_start(block));
-  received.table.set(block, digest_of(unpacked_));
+  received.table.set(block, received.table.digest_of_block(unpacked_));
 }
 
 void Receiver::end(const FrameHeader& header) {

@@ -49,6 +49,7 @@ class Receiver {
   ReceivedFile& file_of(const FrameHeader& header);
   ReceivedFile& file_in_round(const FrameHeader& header);
   void answer_offer(const FrameHeader& header);
+  void say_what_is_held(const FrameHeader& header, const ReceivedFile& received);
   void answer_table(const FrameHeader& header);
   void begin(const FrameHeader& header);
   void take_blocks(const FrameHeader& header);

@@ -47,7 +47,7 @@ inline Bytes conversation_bytes() {
 // Three rounds of one file: blocks, packed blocks, zeros, patches, another length.
 inline Conversation record_conversation() {
   const TemporaryFolder place = TemporaryFolder::make(kMemoryFolder);
-  ReceivedFolder folder(place.path(), Publish::versions, Durable::off);
+  ReceivedFolder folder(place.path(), Publish::versions, Durable::off, {}, uint64_t{0});
   put_file(place.path() + "/data", seeded(3 * 4096, 1));
   auto [ours, theirs] = stream_pair();
   RecordingStream at_source(*ours), at_receiver(*theirs);

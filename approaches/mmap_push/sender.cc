@@ -64,6 +64,7 @@ void Sender::make_offer(File& file, uint8_t flags, Deadline deadline) {
   answer(Kind::have, file, deadline);
   const Have have = decode_have(frames_.read_rest(deadline));
   check_size(have.size_bytes, settings_.block_bytes);
+  file.held = BlockTable(settings_.block_bytes, have.seed);
   // All of it, also what is behind this source's end: both tables then become the same when the
   // first round begins, whatever the length has become until then.
   receive_table(file, have.size_bytes, deadline);
@@ -212,13 +213,13 @@ bool Sender::send_block(File& file, RoundWriter& writer, size_t candidate) {
   } else if (!file.source.copy(room, geometry.chunk_start(block))) {
     return false;
   }
-  const Digest digest = digest_of(room);
+  const Digest digest = file.held.digest_of_block(room);
   std::optional<std::vector<std::byte>> patch;
   const bool is_new = digest != file.held.at(block);
   if (is_new) {
     // What the source kept may be what another receiver holds, or this one before it started anew.
     const auto before = file.source.held(block);
-    if (before.size() == room.size() && digest_of(before) == file.held.at(block))
+    if (before.size() == room.size() && file.held.digest_of_block(before) == file.held.at(block))
       patch = encode_patch(before, room);
   }
   file.source.note_held(block, room);  // before the writer takes the room back

@@ -60,9 +60,9 @@ class Sender {
   using Watch = std::function<void(uint64_t done, uint64_t total)>;
   void watch(Watch watch) { watch_ = std::move(watch); }
 
-  // Brings every file to the receiver, as `consistency` says, and publishes it there. Says nothing
-  // to a receiver that has everything. quiet:
-  // ETIMEDOUT when nobody rests before the deadline. snapshot needs `writer`.
+  // Brings every file to the receiver, as `consistency` says, and publishes it there. A receiver
+  // that has everything hears nothing. quiet: ETIMEDOUT when nobody rests before the deadline.
+  // snapshot needs `writer`.
   SyncReport sync(const WriterControl& writer, Deadline deadline);
 
   // The hand-over of the one file there is: rounds that nobody sees while the application runs, a

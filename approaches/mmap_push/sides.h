@@ -17,6 +17,7 @@
 #include "approaches/mmap_push/region_source.h"
 #include "approaches/mmap_push/sender.h"
 #include "approaches/mmap_push/settings.h"
+#include "lib/os/mapping.h"
 #include "lib/os/mutex.h"
 #include "lib/os/temporary_folder.h"
 
@@ -63,19 +64,23 @@ class SourceSide : public Side {
   std::jthread interval_;
 };
 
-// Address space that shows one file and later another, at the same place.
+// Address space that shows one file and later another, at the same place. Threads: show() and
+// drop_last() from one; whoever reads the bytes from any.
 class Window {
  public:
   explicit Window(uint64_t size_bytes);
-  ~Window();
-  Window(const Window&) = delete;
-  Window& operator=(const Window&) = delete;
-  // Whoever reads meanwhile reads the old file or the new one. Throws std::system_error.
+  // Whoever reads meanwhile reads the old file or the new one. Takes a fraction of a millisecond
+  // however much was read of the old one, for what was mapped of it is moved aside, not unmapped
+  // (mremap(2), MREMAP_DONTUNMAP; unmapping takes 25 ms per GiB). Throws std::system_error.
   void show(const FileDescriptor& file, int protection);
+  // Unmaps what was moved aside: when there is time.
+  void drop_last() noexcept { last_ = Mapping{}; }
   std::span<std::byte> bytes() const noexcept { return bytes_; }
 
  private:
-  std::span<std::byte> bytes_;
+  const Mapping reserved_;
+  const std::span<std::byte> bytes_;
+  Mapping last_;
 };
 
 // Has the first copy when it has been constructed. Threads: as Side.

@@ -135,12 +135,15 @@ std::vector<std::byte> encode(const Have& have) {
   std::vector<std::byte> bytes;
   put(bytes, have.size_bytes);
   put(bytes, have.table);
+  put(bytes, have.seed);
   return bytes;
 }
 
 Have decode_have(std::span<const std::byte> payload) {
   Cursor cursor(payload, "what the receiver has");
-  Have have{.size_bytes = checked_size(cursor.take<uint64_t>()), .table = cursor.take<Digest>()};
+  Have have{.size_bytes = checked_size(cursor.take<uint64_t>()),
+            .table = cursor.take<Digest>(),
+            .seed = cursor.take<uint64_t>()};
   cursor.finish();
   return have;
 }

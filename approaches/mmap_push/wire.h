@@ -95,6 +95,7 @@ struct Offer {
 struct Have {
   uint64_t size_bytes = 0;
   Digest table;
+  uint64_t seed = 0;  // of all digests of this file, on this connection
 };
 struct Begin {
   uint64_t round = 0;

@@ -18,8 +18,8 @@ struct RunningDigest::State {
   XXH3_state_t xxh;
 };
 
-Digest digest_of(std::span<const std::byte> bytes) {
-  return from_xxh(XXH3_128bits(bytes.data(), bytes.size()));
+Digest digest_of(std::span<const std::byte> bytes, uint64_t seed) {
+  return from_xxh(XXH3_128bits_withSeed(bytes.data(), bytes.size(), seed));
 }
 
 std::string to_hex(const Digest& digest) {

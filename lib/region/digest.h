@@ -17,7 +17,8 @@ struct Digest {
   friend bool operator==(const Digest&, const Digest&) = default;
 };
 
-Digest digest_of(std::span<const std::byte> bytes);
+// With a seed that nobody knows who chooses the bytes, nobody can prepare two blocks of one digest.
+Digest digest_of(std::span<const std::byte> bytes, uint64_t seed = 0);
 std::string to_hex(const Digest& digest);  // 32 lower-case digits, canonical order
 // The inverse of to_hex(). Throws std::invalid_argument.
 Digest digest_from_hex(const std::string& hex);
