@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "harness/cleaner.h"
 #include "lib/os/error.h"
 
 namespace memsync {
@@ -69,6 +70,13 @@ Agent Agent::dial(const std::string& name, const std::string& address, const std
     throw std::runtime_error("the agent " + address +
                              " refused the token: pass the one it printed with --agent-token");
   return agent;
+}
+
+Agent::~Agent() {
+  if (!process_ || process_->pid() < 0) return;
+  const pid_t pid = process_->pid();
+  process_.reset();
+  remove_leftovers_of(pid);
 }
 
 void Agent::send(const nlohmann::json& request) {

@@ -36,6 +36,10 @@ class Agent {
   static Agent start(const AgentStart& setup);
   // An agent that listens at "HOST:PORT" and knows the token.
   static Agent dial(const std::string& name, const std::string& address, const std::string& token);
+  Agent(Agent&&) = default;
+  Agent& operator=(Agent&&) = default;
+  // A process of ours is killed if it still lives; what it then leaves behind is removed.
+  ~Agent();
 
   void send(const nlohmann::json& request);
   // The answer to the request sent last. Throws RepetitionFailure: `timeout` at the deadline,

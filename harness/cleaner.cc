@@ -1,5 +1,6 @@
 #include "harness/cleaner.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -53,6 +54,17 @@ void find_folders(const fs::path& place, const std::string& prefix, const std::s
   }
 }
 
+std::vector<Leftover> find_side_folders() {
+  std::vector<Leftover> found;
+  for (const fs::path& place : {fs::temp_directory_path(), fs::path(kMemoryFolder)})
+    find_folders(place, TemporaryFolder::kPrefix, "process", found);
+  return found;
+}
+
+bool is_a_process(const std::string& name) {
+  return name.find_first_not_of("0123456789") == std::string::npos;
+}
+
 bool lives(const std::string& identity) {
   return process_identity(std::atoi(identity.c_str())) == identity;
 }
@@ -63,16 +75,34 @@ std::vector<Leftover> find_leftovers() {
   std::vector<Leftover> found;
   for (const auto& entry : fs::directory_iterator("/proc")) {
     const std::string name = entry.path().filename().string();
-    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    if (!is_a_process(name)) continue;
     const std::string conductor = conductor_of(name);
     if (conductor.empty() || lives(conductor)) continue;
     found.push_back({"process " + name + " (" + command_line(name) + "), whose conductor is gone",
                      std::atoi(name.c_str()), ""});
   }
   find_folders(fs::temp_directory_path(), kPullFolderPrefix, "pull", found);
-  for (const fs::path& place : {fs::temp_directory_path(), fs::path(kMemoryFolder)})
-    find_folders(place, TemporaryFolder::kPrefix, "process", found);
+  std::ranges::move(find_side_folders(), std::back_inserter(found));
   return found;
+}
+
+void remove_leftovers_of(int process) noexcept try {
+  const std::string pid = std::to_string(process);
+  bool has_left_any = false;
+  for (const Leftover& folder : find_side_folders()) {
+    const std::string name = fs::path(folder.folder).filename().string();
+    if (!name.starts_with(TemporaryFolder::kPrefix + pid + "-")) continue;
+    remove_leftover(folder);
+    has_left_any = true;
+  }
+  if (!has_left_any) return;  // who ends in order ends its children, too
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename().string();
+    if (is_a_process(name) && conductor_of(name).starts_with(pid + ":"))
+      ::kill(std::atoi(name.c_str()), SIGKILL);
+  }
+} catch (const std::exception&) {
+  // `memsync clean` finds it.
 }
 
 void remove_pull_folder(const std::string& folder) noexcept {

@@ -26,5 +26,8 @@ void remove_pull_folder(const std::string& folder) noexcept;
 // they have no names and go with the processes that hold them.
 std::vector<Leftover> find_leftovers();
 void remove_leftover(const Leftover& leftover);
+// What a process of ours, which has been waited for, left when it was killed: its folders, and whom
+// it had started.
+void remove_leftovers_of(int process) noexcept;
 
 }  // namespace memsync

@@ -141,6 +141,7 @@ class Push {
 }  // namespace
 
 int push_command(const PushOptions& options) {
+  allow_all_descriptors();
   Push push(plan_of(options));
   try {
     return push.run();

@@ -47,7 +47,7 @@ void report_push(const PushTotals& totals, bool json) {
                            {"times_broken", totals.times_broken},
                            {"missing", totals.missing}};
     if (totals.verified) line["verify_chunks_moved"] = totals.verified->chunks_moved;
-    fmt::print("{}\n", line.dump());
+    fmt::print("{}\n", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }
   fmt::print("{}, {}: {} moved ({}) in {}{}\n", counted(totals.files, "file"),

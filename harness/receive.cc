@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <list>
 #include <nlohmann/json.hpp>
+#include <poll.h>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -21,8 +22,10 @@ namespace {
 
 using mmap_push::ReceivedFile;
 
+constexpr auto kReplace = nlohmann::json::error_handler_t::replace;  // names may be any bytes
 constexpr Nanoseconds kGreeting = std::chrono::seconds(10);
 constexpr size_t kPushersMax = 64;  // at once
+constexpr int kAcceptPause = 500;   // ms
 
 void tell(const std::string& sentence) {
   std::fputs(("memsync receive: " + sentence + "\n").c_str(), stderr);
@@ -58,6 +61,26 @@ class NamesInUse {
   std::set<std::string> names_ GUARDED_BY(mutex_);
 };
 
+// Those of one connection. Threads: one.
+class TakenNames {
+ public:
+  explicit TakenNames(NamesInUse& all) : all_(all) {}
+  ~TakenNames() { all_.give_back(names_); }
+  TakenNames(const TakenNames&) = delete;
+  TakenNames& operator=(const TakenNames&) = delete;
+  // False: another connection has it.
+  bool take(const std::string& name) {
+    if (names_.contains(name)) return true;  // the receiver has words of its own for that
+    if (!all_.take(name)) return false;
+    names_.insert(name);
+    return true;
+  }
+
+ private:
+  NamesInUse& all_;
+  std::set<std::string> names_;
+};
+
 // broken: the pusher may come again; failed: it has no reason to.
 enum class Outcome : uint8_t { ended, broken, failed };
 
@@ -66,15 +89,12 @@ class Pusher {
  public:
   Pusher(const ReceiveOptions& options, NamesInUse& names, std::string title)
       : options_(options),
-        names_in_use_(names),
+        names_(names),
         title_(std::move(title)),
         folder_(options.folder,
                 options.publish == "versions" ? mmap_push::Publish::versions
                                               : mmap_push::Publish::in_place,
                 options.durable ? mmap_push::Durable::on : mmap_push::Durable::off) {}
-  ~Pusher() { names_in_use_.give_back(names_); }
-  Pusher(const Pusher&) = delete;
-  Pusher& operator=(const Pusher&) = delete;
 
   Outcome serve(Stream& stream) {
     try {
@@ -102,10 +122,8 @@ class Pusher {
 
  private:
   void take(const std::string& name) {
-    if (names_.contains(name)) return;  // the receiver has words of its own for that
-    if (!names_in_use_.take(name))
+    if (!names_.take(name))
       throw_errno("'" + name + "' is being pushed by somebody else here", EBUSY);
-    names_.insert(name);
   }
 
   void report(const ReceivedFile& file, uint64_t payload_bytes) {
@@ -115,7 +133,8 @@ class Pusher {
     payload_before_ = payload_bytes;
     if (options_.json)
       fmt::print("{}\n",
-                 nlohmann::json{{"name", file.name}, {"size_B", size}, {"payload_B", came}}.dump());
+                 nlohmann::json{{"name", file.name}, {"size_B", size}, {"payload_B", came}}.dump(
+                     -1, ' ', false, kReplace));
     else
       fmt::print("{}: {}, {} came\n", file.name, format_bytes(static_cast<double>(size)),
                  format_bytes(static_cast<double>(came)));
@@ -123,10 +142,9 @@ class Pusher {
   }
 
   const ReceiveOptions& options_;
-  NamesInUse& names_in_use_;
+  TakenNames names_;  // given back after the folder's files are closed
   const std::string title_;
   mmap_push::ReceivedFolder folder_;
-  std::set<std::string> names_;
   std::map<std::string, uint64_t> versions_;
   uint64_t payload_before_ = 0;
 };
@@ -138,7 +156,7 @@ class PushServer {
 
   int run() {
     const std::stop_callback on_cancel(cancelled_, [this] { listener_.close(); });
-    while (auto stream = listener_.accept(Deadline::max())) {
+    while (auto stream = accept()) {
       notice_dead_peer(*stream);
       std::erase_if(connections_, [](const Connection& one) { return one.has_ended.load(); });
       if (connections_.size() >= kPushersMax) {
@@ -154,10 +172,23 @@ class PushServer {
       if (connection.outcome == Outcome::broken) continue;
       return connection.outcome == Outcome::ended ? exit_code::kOk : exit_code::kIncomplete;
     }
-    return exit_code::kOk;
+    return options_.once && cancelled_.stop_requested() ? exit_code::kInterrupted : exit_code::kOk;
   }
 
  private:
+  // The next pusher; nullptr when it is over. What keeps one from being taken may pass.
+  std::unique_ptr<Stream> accept() {
+    while (true) {
+      try {
+        return listener_.accept(Deadline::max());
+      } catch (const std::system_error& problem) {
+        if (cancelled_.stop_requested()) return nullptr;
+        tell(std::string("taking the next pusher: ") + problem.what() + "; trying again");
+        ::poll(nullptr, 0, kAcceptPause);
+      }
+    }
+  }
+
   struct Connection {
     std::unique_ptr<Stream> stream;
     Outcome outcome = Outcome::broken;
@@ -201,11 +232,12 @@ int receive_command(const ReceiveOptions& options) {
   InterruptWatch interrupts;
   const StopRequests stops(interrupts, StopRequests::First::cancels);
   const FileDescriptor lock = take_folder(options.folder);
+  allow_all_descriptors();
   const auto network = make_address_network(options.listen);
   const auto listener = listen_at(*network);
   const std::string address = network->address("");
   if (options.json)
-    fmt::print("{}\n", nlohmann::json{{"address", address}}.dump());
+    fmt::print("{}\n", nlohmann::json{{"address", address}}.dump(-1, ' ', false, kReplace));
   else
     fmt::print("{}\n", address);
   std::fflush(stdout);

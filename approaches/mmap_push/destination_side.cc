@@ -138,14 +138,22 @@ HandoverReport DestinationSide::finalize(Deadline deadline) {
     if (moving_ == Moving::moved) throw std::logic_error("this side owns the region already");
     moving_ = Moving::asked;
   }
-  receiver_->ask_to_take_over(deadline);
+  try {
+    receiver_->ask_to_take_over(deadline);
+  } catch (...) {
+    const MutexLock lock(mutex_);
+    moving_ = Moving::given_up;  // it may be heard all the same
+    throw;
+  }
   const MutexLock lock(mutex_);
   while (moving_ != Moving::moved && !has_ended_) {
-    if (changed_.wait_until(mutex_, deadline) == std::cv_status::no_timeout ||
-        moving_ != Moving::asked)
-      continue;
-    moving_ = Moving::given_up;
-    throw_errno("waiting for the source to hand over", ETIMEDOUT);
+    if (moving_ == Moving::taking) {
+      changed_.wait(mutex_);  // for no longer than the application takes to go on
+    } else if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout &&
+               moving_ == Moving::asked) {
+      moving_ = Moving::given_up;
+      throw_errno("waiting for the source to hand over", ETIMEDOUT);
+    }
   }
   if (moving_ == Moving::moved) return report_;
   moving_ = Moving::given_up;

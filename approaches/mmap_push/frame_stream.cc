@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <poll.h>
+#include <utility>
 
 #include "lib/os/error.h"
 #include "lib/transport/region_service.h"
@@ -123,8 +124,8 @@ void FrameStream::look_for_failure() {
 }
 
 void FrameStream::flush(Deadline deadline) {
-  stream_.write_all(unsent_, deadline);
-  unsent_.clear();
+  const auto now = std::exchange(unsent_, {});  // gone when this throws, too: the stream is broken
+  stream_.write_all(now, deadline);
 }
 
 }  // namespace memsync::mmap_push

@@ -2,12 +2,13 @@
 // while nobody writes: by interval, region and detector. Both sides in one process, so on one
 // clock.
 //
-//   writer:  stamps the time into a random chunk, then waits until the reader has seen it
-//   reader:  looks at that chunk until the stamp is there
+// One thread stores the next number into another chunk, each time at another phase of the interval,
+// and looks at the destination's memory until the number is there.
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <ctime>
+#include <filesystem>
 #include <fmt/core.h>
 #include <thread>
 
@@ -33,7 +34,7 @@ struct Sides {
   Sides(uint64_t region_bytes, const std::map<std::string, std::string>& given)
       : strategy(*find_strategy("mmap_push")),
         options(strategy.info().options, given),
-        folder(TemporaryFolder::make("/tmp")),
+        folder(TemporaryFolder::make(std::filesystem::temp_directory_path().string())),
         source_network(make_unix_network("source", folder.path())),
         destination_network(make_unix_network("destination0", folder.path())) {
     source = strategy.open_source(setup(*source_network, region_bytes));

@@ -110,6 +110,22 @@ TEST(PushingAgain, FindsByAnOfferMadeAnewWhatTheReceiversTableHides) {
   }
 }
 
+// The receiver's file was made longer or shorter by somebody else.
+TEST(PushingAgain, FindsByAnOfferMadeAnewAnotherLength) {
+  for (const Publish publish : {Publish::versions, Publish::in_place})
+    for (const uint64_t length : {uint64_t{5000}, uint64_t{4} << 20}) {
+      PushPair pair(publish);
+      TestSource source(seeded(3 << 20, 1));
+      Sender& sender = pair.connect();
+      sender.offer("data", source, after(PushPair::kPatience));
+      pair.sync();
+      std::filesystem::resize_file(pair.path("data"), length);
+      sender.offer_anew(after(PushPair::kPatience));
+      pair.sync();
+      EXPECT_TRUE(pair.contents("data") == source.bytes) << length;
+    }
+}
+
 TEST(PushingAgain, IsRefusedWithTheReceiversWords) {
   PushPair pair;
   TestSource source(seeded(20'000, 1));

@@ -71,7 +71,7 @@ std::vector<Said> headers() {
       {"has_a_length_of_one_too_many", begun().header(Kind::blocks, kPayloadMax + 1).bytes(),
        kMalformed},
       {"is_of_no_kind", hello().header(Kind{0}, 0).bytes(), kMalformed},
-      {"is_of_an_unknown_kind", hello().header(Kind{10}, 0).bytes(), kMalformed},
+      {"is_of_an_unknown_kind", hello().header(Kind{11}, 0).bytes(), kMalformed},
       {"is_of_the_last_kind", hello().header(Kind{255}, 0).bytes(), kMalformed},
       {"is_a_receivers", offered().say(Kind::have, Have{}).bytes(), kMalformed},
       {"asks_a_receiver_to_take_over", hello().header(Kind::take_over, 0).bytes(), kMalformed},

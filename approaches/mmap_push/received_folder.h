@@ -29,7 +29,7 @@ struct ReceivedFile {
 // What a source may use of a receiver: a few bytes of its own can ask for any of it.
 struct ReceivedLimits {
   uint64_t file_bytes = kSizeMax;
-  uint64_t blocks = kBlocksMax;  // of all files together; their digests are kept in memory
+  uint64_t blocks = kBlocksMax;  // of all files of the folder's object; digests are kept in memory
 };
 
 // The folder, for this process alone until it is closed: two that write to the same spare would

@@ -88,6 +88,8 @@ void Receiver::answer(const FrameHeader& header) {
     case Kind::stopping:
       if (events_.stopping) events_.stopping();
       return;
+    case Kind::alive:
+      return;
     default:
       throw_malformed("a message that no source sends");  // next() has refused it
   }

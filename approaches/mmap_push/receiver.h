@@ -17,7 +17,7 @@ struct ReceiverEvents {
   std::function<void(const std::string& name)> offered;
   // A round is there for readers. `end`: its last message.
   std::function<void(ReceivedFile&, const End& end, bool is_final)> published;
-  // The next round may come: its version is equal to what readers see.
+  // The round is over. What a reader still holds is caught up with when the next one begins.
   std::function<void()> caught_up;
   // The source's application is being stopped.
   std::function<void()> stopping;

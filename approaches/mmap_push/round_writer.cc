@@ -64,6 +64,13 @@ void RoundWriter::patch(uint64_t block, std::span<const std::byte> pieces) {
   payload_bytes_ += pieces.size();
 }
 
+void RoundWriter::keep_alive() {
+  close_run();
+  close_zeros();
+  put(Kind::alive, {});
+  flush();
+}
+
 void RoundWriter::finish() {
   close_run();
   close_zeros();

@@ -27,6 +27,8 @@ class RoundWriter {
   void keep();
   void zeros(uint64_t block);
   void patch(uint64_t block, std::span<const std::byte> pieces);
+  // Sends what there is, and word that the source is still there.
+  void keep_alive();
   // Everything has left when it returns.
   void finish();
 

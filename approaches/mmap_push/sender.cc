@@ -13,6 +13,7 @@ namespace {
 
 constexpr unsigned kRoundsBeforeStopping = 8;
 constexpr size_t kBlocksPerWatch = 256;
+constexpr Nanoseconds kAliveInterval = std::chrono::seconds(2);  // of 30 s until it counts as gone
 constexpr uint64_t kLittle = 64 << 10;  // bytes that are not worth another round
 
 bool is_all_zeros(std::span<const std::byte> bytes) {
@@ -191,10 +192,15 @@ bool Sender::send_blocks(File& file, Deadline deadline) {
   RoundWriter writer(frames_, file.id, settings_.compression, deadline);
   report_.chunks_examined += file.candidates.size();
   bool whole = true;
+  Deadline next_word = after(kAliveInterval);
   for (size_t i = 0; i < file.candidates.size() && whole; ++i) {
     whole = send_block(file, writer, i);
     bytes_done_ += settings_.block_bytes;
-    if (watch_ && i % kBlocksPerWatch == 0) watch_(bytes_done_, bytes_found_);
+    if (i % kBlocksPerWatch != 0) continue;
+    if (watch_) watch_(bytes_done_, bytes_found_);
+    if (Clock::now() < next_word) continue;
+    writer.keep_alive();
+    next_word = after(kAliveInterval);
   }
   writer.finish();
   report_.payload_bytes += writer.payload_bytes();

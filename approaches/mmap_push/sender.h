@@ -23,7 +23,8 @@ namespace memsync::mmap_push {
 // What the bytes that a sync() publishes have to do with the source.
 enum class Consistency : uint8_t {
   fuzzy,     // each block is what it was at some moment since the call
-  quiet,     // all of them at one moment: goes on until nobody has written meanwhile
+  quiet,     // all of them at one moment: goes on until nobody has written meanwhile. A look that
+             // compares takes its time: values that come back within it may never have met
   snapshot,  // all of them at one moment: who writes is stopped while the changes are copied
 };
 

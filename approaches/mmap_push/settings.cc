@@ -108,7 +108,8 @@ Settings settings_from(const Options& options, uint64_t chunk_bytes) {
   settings.interval = options.duration("interval");
   if (settings.protocol == Protocol::thesis) {
     // What its messages have no words for.
-    for (const char* option : {"detect", "hash", "consistency", "publish", "compress", "durable"})
+    for (const char* option :
+         {"detect", "hash", "consistency", "publish", "compress", "durable", "interval"})
       if (const auto& spec =
               *std::ranges::find(kOptions, std::string_view(option), &OptionSpec::name);
           options.text(option) != spec.default_value)

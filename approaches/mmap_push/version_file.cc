@@ -1,10 +1,12 @@
 #include "approaches/mmap_push/version_file.h"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
 #include <memory>
+#include <optional>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -23,18 +25,31 @@ struct stat status_of(const FileDescriptor& file, const std::string& attempt) {
   return status;
 }
 
-// Whether somebody else has the file open or mapped: a write lease is given only to the one who has
-// it open. Or has kept it by a name of its own. EACCES: it is another user's, and nobody can tell.
-// Source: fcntl(2), "Leases".
-bool has_other_readers(const FileDescriptor& file) {
-  struct stat status{};
-  if (::fstat(file.get(), &status) == 0 && status.st_nlink > 1) return true;
-  if (::fcntl(file.get(), F_SETLEASE, F_WRLCK) == 0) {
-    ::fcntl(file.get(), F_SETLEASE, F_UNLCK);
-    return false;
+// Whether somebody else has the file open or mapped; as long as it lives, who opens it waits. A
+// write lease is given only to the one who has it open. Somebody may also have kept the file by a
+// name of its own. Where it is another user's, nobody can tell. Source: fcntl(2), "Leases".
+class WriteLease {
+ public:
+  explicit WriteLease(const FileDescriptor& file) : file_(file) {
+    struct stat status{};
+    if (::fstat(file.get(), &status) == 0 && status.st_nlink > 1) return;
+    // Who opens it raises this signal here, whose default is to be ignored; SIGIO's is to die.
+    ::fcntl(file.get(), F_SETSIG, SIGURG);
+    is_held_ = ::fcntl(file.get(), F_SETLEASE, F_WRLCK) == 0;
+    has_readers_ = !is_held_ && (errno == EAGAIN || errno == EACCES);
   }
-  return errno == EAGAIN || errno == EACCES;
-}
+  WriteLease(const WriteLease&) = delete;
+  WriteLease& operator=(const WriteLease&) = delete;
+  ~WriteLease() {
+    if (is_held_) ::fcntl(file_.get(), F_SETLEASE, F_UNLCK);
+  }
+  bool has_readers() const noexcept { return has_readers_; }
+
+ private:
+  const FileDescriptor& file_;
+  bool is_held_ = false;
+  bool has_readers_ = true;
+};
 
 // The first byte from `offset` on that may be no zero. Source: lseek(2), SEEK_DATA.
 uint64_t next_data(const FileDescriptor& file, uint64_t offset) {
@@ -60,7 +75,7 @@ VersionFile::VersionFile(FileDescriptor folder, std::string name, Publish publis
   } else {
     published_ = open_file(name_, 0);
     spare_ = open_file(spare_name_, 0);
-    if (spare_.is_open() && !has_other_readers(spare_)) {
+    if (spare_.is_open() && !WriteLease(spare_).has_readers()) {
       find_differences();
     } else {
       start_over();
@@ -92,7 +107,12 @@ void VersionFile::find_differences() {
 }
 
 void VersionFile::start_over() {
-  if (publish_ == Publish::in_place) return;
+  if (publish_ == Publish::in_place) {  // whatever has become of it
+    spare_ = open_file(name_, O_CREAT);
+    size_ = static_cast<uint64_t>(status_of(spare_, what("asking the size of")).st_size);
+    is_changed_ = false;
+    return;
+  }
   published_ = open_file(name_, 0);
   make_spare();
   size_ = is_behind_ ? behind_[0].range.length : 0;
@@ -287,9 +307,14 @@ bool VersionFile::publish() {
 
 void VersionFile::catch_up(Patience patience) {
   if (!is_behind_) return;
-  const bool is_read = spare_.is_open() && has_other_readers(spare_);
-  if (is_read && patience == Patience::some) return;
-  if (is_read || !spare_.is_open()) make_spare();
+  std::optional<WriteLease> lease;  // until it is equal: a reader who is late gets all of it
+  if (spare_.is_open()) lease.emplace(spare_);
+  if (lease && lease->has_readers()) {
+    if (patience == Patience::some) return;
+    lease.reset();
+    spare_ = FileDescriptor{};
+  }
+  if (!spare_.is_open()) make_spare();
   check(::ftruncate(spare_.get(), static_cast<off_t>(size_)), what("resizing"));
   for (const auto& [range, fill] : behind_) {
     if (range.offset >= size_) continue;

@@ -69,7 +69,7 @@ void throw_malformed(const std::string& what) {
 
 void check_header(const FrameHeader& header, Role sender) {
   const auto kind = static_cast<uint8_t>(header.kind);
-  const bool of_the_source = kind >= 1 && kind <= 9, of_the_receiver = kind >= 32 && kind <= 35;
+  const bool of_the_source = kind >= 1 && kind <= 10, of_the_receiver = kind >= 32 && kind <= 35;
   const bool known =
       header.kind == Kind::failed || (sender == Role::source ? of_the_source : of_the_receiver);
   if (!known)

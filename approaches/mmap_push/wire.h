@@ -54,6 +54,7 @@ enum class Kind : uint8_t {
   packed = 7,     // as blocks, compressed by zstd
   end = 8,        // of a round: the digest of the table of digests
   stopping = 9,   // a hand-over: the source's application is being stopped
+  alive = 10,     // within a round: the source compares blocks that need not be sent
   // of the receiver
   have = 32,       // answers offer: size, digest of the table
   table = 33,      // answers ask_table

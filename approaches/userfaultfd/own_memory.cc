@@ -70,9 +70,10 @@ void OwnMemory::make_unreadable() noexcept {
   try {
     // Whether it is there or not: while the memory is being moved, this takes the event of it.
     userfault_.make_unreadable(pages_.first(page_bytes()));
-    if (userfault_.has_poison())
-      pagemap_.for_each_absent(pages_, [this](auto run) { take_away(run); });
-    else
+    if (userfault_.has_poison()) {
+      const auto watched = watched_parts(pages_);
+      pagemap_.for_each_absent(pages_, [&](auto run) { take_away(run, watched); });
+    } else
       userfault_.make_unreadable(pages_);
   } catch (const std::exception&) {
     // No mapping to be had: without any access a waiting thread at least gets SIGSEGV.
@@ -83,11 +84,17 @@ void OwnMemory::make_unreadable() noexcept {
 
 // Large runs by mapping, for a region is large where little of it was touched; the many small ones
 // by poison, for the mappings of a process are counted.
-void OwnMemory::take_away(std::span<std::byte> absent) const {
-  if (absent.size() >= std::max(kMappedOverMin, pages_.size() / kMappedOverMost))
-    userfault_.map_over(absent);
-  else
-    userfault_.make_unreadable(absent);
+// What the application has unmapped is absent, too, and may be somebody else's by now: only what is
+// still watched is mapped over.
+void OwnMemory::take_away(std::span<std::byte> absent,
+                          std::span<const std::span<std::byte>> watched) const {
+  if (absent.size() < std::max(kMappedOverMin, pages_.size() / kMappedOverMost))
+    return userfault_.make_unreadable(absent);
+  for (const auto& part : watched) {
+    std::byte* const start = std::max(absent.data(), part.data());
+    std::byte* const end = std::min(absent.data() + absent.size(), part.data() + part.size());
+    if (start < end) userfault_.map_over({start, end});
+  }
 }
 
 size_t OwnMemory::take_faults(std::span<uint64_t> offsets) {

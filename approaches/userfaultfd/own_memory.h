@@ -53,7 +53,7 @@ class OwnMemory : public RegionMemory {
   }
   void note_write(const Userfault::Event& event);
   bool protect_again(ChunkIndex page);
-  void take_away(std::span<std::byte> absent) const;
+  void take_away(std::span<std::byte> absent, std::span<const std::span<std::byte>> watched) const;
   [[noreturn]] void refuse_move(const Userfault::Event& event) const;
 
   const std::span<std::byte> bytes_;

@@ -96,5 +96,24 @@ TEST_P(Ending, MakesAPageUnreadableThatWasDroppedMeanwhile) {
   EXPECT_EQ(touch(5 * kPage), std::nullopt) << "read zeros where bytes belong";
 }
 
+// What the application has unmapped may be somebody else's by then.
+TEST_P(Ending, LeavesAloneWhatStandsWhereTheApplicationHasUnmapped) {
+  open(64 * kMiB);
+  if (!keeps_pages_) GTEST_SKIP() << "before 6.6 all of the region is mapped over";
+  place(0);
+  const auto gone = mapping_.bytes().subspan(16 * kMiB, 16 * kMiB);
+  ASSERT_EQ(::munmap(gone.data(), gone.size()), 0);
+  ASSERT_NE(::mmap(gone.data(), gone.size(), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
+            MAP_FAILED);
+  memory_.reset();
+  for (const uint64_t offset : {16 * kMiB, 24 * kMiB, 32 * kMiB - kPage}) {
+    mapping_.bytes()[offset] = std::byte{9};
+    EXPECT_EQ(touch(offset), std::byte{9}) << offset;
+  }
+  for (const uint64_t offset : {kPage, 16 * kMiB - kPage, 32 * kMiB, 64 * kMiB - kPage})
+    EXPECT_EQ(touch(offset), std::nullopt) << offset;
+}
+
 }  // namespace
 }  // namespace memsync::userfaultfd

@@ -2,6 +2,7 @@
 
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -44,6 +45,13 @@ FileDescriptor::~FileDescriptor() {
 
 FileDescriptor FileDescriptor::duplicate() const {
   return FileDescriptor{check(::fcntl(number_, F_DUPFD_CLOEXEC, 0), "duplicating a descriptor")};
+}
+
+void allow_all_descriptors() noexcept {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 void signal_event(const FileDescriptor& event) noexcept {

@@ -44,6 +44,10 @@ class FileDescriptor {
   int number_ = -1;
 };
 
+// Lets this process have as many descriptors as it may ask for: the soft RLIMIT_NOFILE, mostly
+// 1024, becomes the hard one. Never throws.
+void allow_all_descriptors() noexcept;
+
 // Adds one to an event() descriptor / takes what is there. Never block, never throw.
 void signal_event(const FileDescriptor& event) noexcept;
 void drain_event(const FileDescriptor& event) noexcept;

@@ -1,7 +1,10 @@
 #include "lib/os/userfault.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cinttypes>
+#include <cstdio>
 #include <fcntl.h>
 #include <fstream>
 #include <sys/mman.h>
@@ -353,6 +356,27 @@ size_t Userfault::take_events(std::span<Event> events) const {
     }
   }
   return count;
+}
+
+std::vector<std::span<std::byte>> watched_parts(std::span<std::byte> pages) {
+  std::ifstream maps("/proc/self/smaps");
+  if (!maps) throw_errno("reading /proc/self/smaps");
+  const auto first = reinterpret_cast<uintptr_t>(pages.data());
+  const uintptr_t last = first + pages.size();
+  std::vector<std::span<std::byte>> found;
+  uintptr_t start = 0, end = 0;
+  for (std::string line; std::getline(maps, line);) {
+    uintptr_t from = 0, to = 0;
+    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2) {
+      start = std::max(from, first);
+      end = std::min(to, last);
+    } else if (start < end && line.starts_with("VmFlags:") &&
+               (line.find(" um") != std::string::npos || line.find(" ui") != std::string::npos ||
+                line.find(" uw") != std::string::npos)) {
+      found.push_back(pages.subspan(start - first, end - start));
+    }
+  }
+  return found;
 }
 
 }  // namespace memsync

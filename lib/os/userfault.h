@@ -117,4 +117,8 @@ class Userfault {
   bool has_poison_ = false;
 };
 
+// The parts of `pages` that a userfaultfd watches in this process, ascending. Throws
+// std::system_error. Source: proc(5), /proc/pid/smaps, VmFlags "um", "ui" and "uw".
+std::vector<std::span<std::byte>> watched_parts(std::span<std::byte> pages);
+
 }  // namespace memsync

@@ -172,6 +172,7 @@ def test_ctrl_c_keeps_finished_rows_and_resume_completes_them(write_suite, tmp_p
 
 def test_nothing_is_left_after_the_conductor_was_killed(write_suite, tmp_path: Path) -> None:
     devices = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+    memsync("clean")  # of what others were killed before
     suite = write_suite(workloads=MOVE.replace("200ms", "20s"), links=FAST, approaches="  - {use: userfaultfd}")
     process = subprocess.Popen([MEMSYNC, "run", suite, "--out", tmp_path / "out"], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
@@ -186,6 +187,27 @@ def test_nothing_is_left_after_the_conductor_was_killed(write_suite, tmp_path: P
     assert our_processes() == []
     assert subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout == devices
     assert "nothing of ours" in memsync("clean").stdout
+
+
+def all_side_folders() -> set[str]:
+    return {str(path) for place in ("/dev/shm", tempfile.gettempdir()) for path in Path(place).glob("memsync-side-*")}
+
+
+def test_nothing_is_left_of_sides_whose_campaign_was_interrupted(write_suite, tmp_path: Path) -> None:
+    before = all_side_folders()
+    suite = write_suite(workloads="  - {name: up, does: update, region: 1MiB, rounds: 1, writer: {rate: 1MiB/s, span: 1MiB}, after: 20s}\n",
+                        links=FAST, approaches="  - {use: mmap_push}\n  - {use: rsync}")
+    for series in ("mmap_push", "rsync"):
+        process = subprocess.Popen([MEMSYNC, "run", suite, "--out", tmp_path / series, "--filter", f"series={series}"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while len(all_side_folders() - before) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        assert all_side_folders() == before
+        assert our_processes() == []
 
 
 def find_agent(out: Path, name: str) -> int:
