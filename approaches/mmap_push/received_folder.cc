@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/os/error.h"
 #include "lib/transport/region_service.h"
@@ -60,7 +61,9 @@ FileDescriptor ReceivedFolder::folder_of(const std::string& name) const {
   for (size_t slash = name.find('/'); slash != std::string::npos; slash = name.find('/', start)) {
     const std::string part = name.substr(start, slash - start);
     const std::string attempt = "opening the folder of the received file " + name;
-    if (::mkdirat(folder.get(), part.c_str(), 0777) != 0 && errno != EEXIST) throw_errno(attempt);
+    const bool is_new = ::mkdirat(folder.get(), part.c_str(), 0777) == 0;
+    if (!is_new && errno != EEXIST) throw_errno(attempt);
+    if (is_new && durable_ == Durable::on) check(::fsync(folder.get()), attempt);
     folder = FileDescriptor{
         check(::openat(folder.get(), part.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
               attempt)};

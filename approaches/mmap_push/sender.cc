@@ -1,11 +1,12 @@
 #include "approaches/mmap_push/sender.h"
 
 #include <cstring>
-#include <numeric>
 #include <stdexcept>
 
 #include "approaches/mmap_push/block_table.h"
+#include "lib/detection/all_chunks.h"
 #include "lib/os/error.h"
+#include "lib/region/zeros.h"
 
 namespace memsync::mmap_push {
 
@@ -15,11 +16,6 @@ constexpr unsigned kRoundsBeforeStopping = 8;
 constexpr size_t kBlocksPerWatch = 256;
 constexpr Nanoseconds kAliveInterval = std::chrono::seconds(2);  // of 30 s until it counts as gone
 constexpr uint64_t kLittle = 64 << 10;  // bytes that are not worth another round
-
-bool is_all_zeros(std::span<const std::byte> bytes) {
-  return bytes[0] == std::byte{0} &&
-         std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-}
 
 }  // namespace
 
@@ -127,10 +123,7 @@ uint64_t Sender::find_changes(Copies copies) {
     if (has_come_back || *size != file->held.geometry().size_bytes) is_published_ = false;
     file->held.resize(*size);
     file->candidates = file->source.changed();
-    if (!file->is_compared) {
-      file->candidates.resize(file->held.count());
-      std::iota(file->candidates.begin(), file->candidates.end(), ChunkIndex{0});
-    }
+    if (!file->is_compared) file->candidates = all_chunks(file->held.geometry());
     file->copies.clear();
     if (copies == Copies::now) {
       const Geometry& geometry = file->held.geometry();
@@ -230,7 +223,7 @@ bool Sender::send_block(File& file, RoundWriter& writer, size_t candidate) {
   }
   file.source.note_held(block, room);  // before the writer takes the room back
   if (is_new) {
-    if (is_all_zeros(room))
+    if (is_zero(room))
       writer.zeros(block);
     else if (patch)
       writer.patch(block, *patch);

@@ -1,5 +1,7 @@
 #include "approaches/mmap_push/thesis_sides.h"
 
+#include <stdexcept>
+
 #include "lib/os/error.h"
 
 namespace memsync::mmap_push {
@@ -7,6 +9,12 @@ namespace memsync::mmap_push {
 namespace {
 
 constexpr Nanoseconds kRoundLimit = std::chrono::seconds(60);
+
+SideSetup checked(SideSetup setup) {
+  if (!setup.store || setup.network == nullptr)
+    throw std::invalid_argument("mmap_push needs a store and a network");
+  return setup;
+}
 
 thesis::Settings thesis_settings(const Settings& settings, const Geometry& geometry) {
   return {.block_bytes = settings.sender.block_bytes,
@@ -17,7 +25,7 @@ thesis::Settings thesis_settings(const Settings& settings, const Geometry& geome
 }  // namespace
 
 ThesisSourceSide::ThesisSourceSide(SideSetup setup, const Settings& settings)
-    : setup_(std::move(setup)),
+    : setup_(checked(std::move(setup))),
       settings_(settings),
       folder_(TemporaryFolder::make(place_of(settings))),
       region_(folder_.path(), setup_.geometry, settings),
@@ -28,43 +36,57 @@ ThesisSourceSide::ThesisSourceSide(SideSetup setup, const Settings& settings)
 
 ThesisSourceSide::~ThesisSourceSide() {
   listener_->close();
+  const MutexLock lock(mutex_);
+  is_ending_ = true;
+  if (connection_ != nullptr) connection_->shut_down();
 }
 
 void ThesisSourceSide::serve() {
-  const auto finish = [this](std::exception_ptr failure) {
-    const MutexLock lock(mutex_);
-    failure_ = std::move(failure);
-    has_first_copy_ = true;
-    changed_.notify_all();
-  };
   try {
     auto stream = listener_->accept(Deadline::max());
     if (!stream) return;
-    auto source = std::make_unique<thesis::ThesisSource>(
-        std::move(stream), thesis::SyncedFile::at_path(region_.path()),
-        thesis_settings(settings_, setup_.geometry));
-    sent_ += source->round(after(kRoundLimit)).payload_bytes;
+    Stream* const connection = stream.get();
+    source_ = std::make_unique<thesis::ThesisSource>(std::move(stream),
+                                                     thesis::SyncedFile::at_path(region_.path()),
+                                                     thesis_settings(settings_, setup_.geometry));
     {
       const MutexLock lock(mutex_);
-      source_ = std::move(source);
+      if (is_ending_) return;
+      connection_ = connection;
     }
-    finish(nullptr);
+    sent_ += source_->round(after(kRoundLimit)).payload_bytes;
+    const MutexLock lock(mutex_);
+    has_first_copy_ = true;
+    changed_.notify_all();
   } catch (...) {
-    finish(std::current_exception());
+    park(std::current_exception());
   }
 }
 
-std::optional<SyncReport> ThesisSourceSide::sync(Deadline deadline) {
+void ThesisSourceSide::park(std::exception_ptr failure) {
   const MutexLock lock(mutex_);
-  while (!has_first_copy_)
-    if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout)
-      throw_errno("waiting for the destination's first copy", ETIMEDOUT);
-  if (failure_) std::rethrow_exception(failure_);
-  region_.begin_round();
-  const SyncReport report = source_->round(deadline);
-  sent_ += report.payload_bytes;
-  ++rounds_;
-  return report;
+  if (!failure_) failure_ = std::move(failure);
+  changed_.notify_all();
+}
+
+std::optional<SyncReport> ThesisSourceSide::sync(Deadline deadline) {
+  {
+    const MutexLock lock(mutex_);
+    while (!has_first_copy_ && !failure_)
+      if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout)
+        throw_errno("waiting for the destination's first copy", ETIMEDOUT);
+    if (failure_) std::rethrow_exception(failure_);
+  }
+  try {
+    region_.begin_round();
+    const SyncReport report = source_->round(deadline);
+    sent_ += report.payload_bytes;
+    ++rounds_;
+    return report;
+  } catch (...) {
+    park(std::current_exception());
+    throw;
+  }
 }
 
 Statistics ThesisSourceSide::statistics() const {

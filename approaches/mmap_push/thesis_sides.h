@@ -30,6 +30,7 @@ class ThesisSourceSide : public Side {
 
  private:
   void serve();  // the destination's first copy
+  void park(std::exception_ptr failure);
 
   const SideSetup setup_;
   const Settings settings_;
@@ -37,10 +38,13 @@ class ThesisSourceSide : public Side {
   RegionSource region_;
   const std::unique_ptr<Listener> listener_;
   std::atomic<uint64_t> sent_{0}, rounds_{0};
-  mutable Mutex mutex_;
+  // Made by server_, which does nothing more once the first copy is there; sync() waits for that.
+  std::unique_ptr<thesis::ThesisSource> source_;
+  mutable Mutex mutex_;  // held for a moment only, never during a round
   Condition changed_;
+  Stream* connection_ GUARDED_BY(mutex_) = nullptr;  // source_'s
+  bool is_ending_ GUARDED_BY(mutex_) = false;
   bool has_first_copy_ GUARDED_BY(mutex_) = false;
-  std::unique_ptr<thesis::ThesisSource> source_ GUARDED_BY(mutex_);
   std::exception_ptr failure_ GUARDED_BY(mutex_);
   std::jthread server_;  // last: what it uses outlives it
 };

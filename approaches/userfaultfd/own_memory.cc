@@ -8,6 +8,7 @@
 
 #include "lib/os/error.h"
 #include "lib/os/mapping.h"
+#include "lib/region/zeros.h"
 
 namespace memsync::userfaultfd {
 
@@ -15,10 +16,6 @@ namespace {
 constexpr uint64_t kMappedOverMin = 2 << 20;
 constexpr uint64_t kMappedOverMost = 1 << 14;  // of the 65530 mappings of a process, two for each
 
-bool is_zero(std::span<const std::byte> pages) {
-  return pages[0] == std::byte{0} &&
-         std::memcmp(&pages[0], &pages[1], pages.size() - 1) == 0;  // each is as the one before
-}
 }  // namespace
 
 OwnMemory::OwnMemory(std::span<std::byte> bytes, const Userfault::Wishes& wishes)
