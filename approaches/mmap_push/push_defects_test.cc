@@ -89,6 +89,10 @@ TEST(Pushing, LeavesNothingOpenBehindFailures) {
     EXPECT_TRUE(ending_of([&] { receiving.bring("c/data", {}); }).code);
   }
   EXPECT_EQ(entries("/proc/self/fd"), files);
+  // A thread that has been joined may still be listed for a moment.
+  const Deadline patience = after(PushPair::kPatience);
+  while (entries("/proc/self/task") != threads && Clock::now() < patience)
+    std::this_thread::yield();
   EXPECT_EQ(entries("/proc/self/task"), threads);
 }
 

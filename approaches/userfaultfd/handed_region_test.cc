@@ -1,6 +1,7 @@
 // Two processes: one whose memory it is, one that answers its faults.
 #include "approaches/userfaultfd/handed_region.h"
 
+#include <atomic>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <thread>
@@ -80,9 +81,9 @@ TEST_P(HandingInDialect, OutlivesAnApplicationThatIsKilledWhileItWaits) {
     return static_cast<int>(mapping.bytes()[kMiB]);  // never answered
   });
   OtherProcess healthy([this](const OtherProcess&) { return read_everything(handler()); });
-  bool is_first = true;
+  std::atomic<bool> is_first = true;  // sessions are served by threads of their own
   script_ = [&](ScriptedSource& source) {
-    if (std::exchange(is_first, false)) source.hold(Urgency::demand);
+    if (is_first.exchange(false)) source.hold(Urgency::demand);
   };
   served_.settings.deadline = 1h;
   serve();
