@@ -45,6 +45,33 @@ TEST(Pushing, PublishesNoRoundWhoseBytesAreOthers) {
   EXPECT_EQ(file_bytes(receiving.path("data")), sent);
 }
 
+// Blocks that need not be sent may take long to compare; what has been written does not wait for
+// them.
+TEST(Pushing, SaysThatItIsThereWhileItOnlyCompares) {
+  auto [ours, theirs] = stream_pair();
+  FrameStream saying(*ours, Role::source), hearing(*theirs, Role::receiver);
+  RoundWriter writer(saying, 0, Compression::off, after(PushPair::kPatience));
+  const Bytes sent = seeded(4096, 2);
+  std::ranges::copy(sent, writer.room(0, 4096).begin());
+  writer.keep();
+  writer.keep_alive();
+  EXPECT_EQ(hearing.next(after(PushPair::kPatience)).kind, Kind::blocks);
+  EXPECT_EQ(hearing.next(after(PushPair::kPatience)).kind, Kind::alive);
+
+  RawReceiving receiving;
+  const auto script =
+      Script::of(Role::source)
+          .say(Kind::offer, Offer{4096, 4096, "data"})
+          .say(Kind::begin, Begin{1, 4096})
+          .header(Kind::alive, 0)
+          .place(Kind::blocks, 0, sent)
+          .header(Kind::alive, 0)
+          .say(Kind::end, End{.round = 1, .table = table_digest(sent)}, 0, kFlagPublish)
+          .bytes();
+  EXPECT_EQ(receiving.hear(script).code, std::error_code{});
+  EXPECT_EQ(file_bytes(receiving.path("data")), sent);
+}
+
 // xF6: a source that can't be looked at is an error and no empty file.
 TEST(Pushing, OfASourceThatHasGoneLeavesTheReceiversFile) {
   class Vanishing : public TestSource {
