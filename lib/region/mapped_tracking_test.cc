@@ -66,8 +66,8 @@ TEST_P(MappedTracking, SeesWritesToPagesThatWereThenTakenOutOfTheMapping) {
   write(1900);
   advise(3, 1, MADV_DONTNEED);
   ASSERT_EQ(::fsync(region_.file().get()), 0);  // now the page can be reclaimed
-  advise(7, 1, MADV_PAGEOUT);
-  EXPECT_FALSE(Pagemap().is_populated(at(3)) || Pagemap().is_populated(at(7)));
+  advise(7, 1, MADV_PAGEOUT);  // a wish: a page that another CPU has not put on its list yet stays
+  EXPECT_FALSE(Pagemap().is_populated(at(3)));
   EXPECT_THAT(tracker_->take(), ElementsAre(3, 7, 1900));
   EXPECT_THAT(tracker_->take(), IsEmpty());
 }
