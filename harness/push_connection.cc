@@ -58,9 +58,9 @@ void PushConnection::connect() {
   const Nanoseconds patience = was_connected_ ? plan_.patience : kFirstConnect;
   if (!patient_until_) patient_until_ = after(patience);
   open(*patient_until_);
+  connected_at_ = Clock::now();
   if (was_connected_) tell_push("connected again; it goes on where it stopped");
   was_connected_ = true;
-  patient_until_.reset();
 }
 
 void PushConnection::open(Deadline deadline) {
@@ -99,6 +99,10 @@ void PushConnection::take_break(const std::system_error& problem) {
   }
   if (was_open) {
     ++times_broken_;
+    // A receiver that only greets, again and again, is as good as none.
+    if (is_first_break_ || connected_at_ + plan_.patience < Clock::now()) patient_until_.reset();
+    is_first_break_ = false;
+    if (Clock::now() >= patient_until_.value_or(Deadline::max())) give_up(words);
     tell_push(fmt::format("the connection broke ({}); trying again for {}", words,
                           format_duration(plan_.patience)));
   } else if (Clock::now() >= patient_until_.value_or(Deadline::min())) {

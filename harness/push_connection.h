@@ -39,6 +39,7 @@ class PushConnection {
         connect();
         const auto result = work(*sender_);
         pause_ = kFirstPause;
+        patient_until_.reset();
         return result;
       } catch (const std::system_error& problem) {
         take_break(problem);
@@ -67,7 +68,11 @@ class PushConnection {
   bool was_connected_ = false;
   uint64_t times_broken_ = 0;
   unsigned times_corrupt_ = 0;
-  std::optional<Deadline> patient_until_;  // while there is no connection
+  // Runs while there is no connection, and on through connections that break before they did any
+  // work or held for as long as one has patience.
+  std::optional<Deadline> patient_until_;
+  Deadline connected_at_{};
+  bool is_first_break_ = true;  // before it, patience was for the first connection only
   Nanoseconds pause_ = kFirstPause;
   std::unique_ptr<Stream> stream_;
   std::optional<std::stop_callback<std::function<void()>>> on_cancel_;

@@ -160,7 +160,7 @@ class PushServer {
       notice_dead_peer(*stream);
       std::erase_if(connections_, [](const Connection& one) { return one.has_ended.load(); });
       if (connections_.size() >= kPushersMax) {
-        tell(fmt::format("{} pushers are here already; one more was turned away", kPushersMax));
+        turn_away(*stream);
         continue;
       }
       Connection& connection = connections_.emplace_back();
@@ -186,6 +186,16 @@ class PushServer {
         tell(std::string("taking the next pusher: ") + problem.what() + "; trying again");
         ::poll(nullptr, 0, kAcceptPause);
       }
+    }
+  }
+
+  static void turn_away(Stream& stream) {
+    const std::string why = fmt::format("{} pushers are here already", kPushersMax);
+    tell(why + "; one more was turned away");
+    try {
+      mmap_push::turn_away(stream, EBUSY, why + "; try again when one has ended");
+    } catch (const std::system_error&) {
+      // It has gone by itself.
     }
   }
 

@@ -11,6 +11,7 @@ namespace memsync::mmap_push {
 namespace {
 
 constexpr size_t kDigestsPerMessage = 32 << 10;
+constexpr Nanoseconds kTurnAwayLimit = std::chrono::milliseconds(200);
 
 uint64_t length_of(const Geometry& geometry, ChunkIndex first, uint64_t count) {
   const ChunkIndex last = first + count - 1;
@@ -262,6 +263,16 @@ void Receiver::end(const FrameHeader& header) {
   if (!is_published || is_over_) return;
   received.file.catch_up(VersionFile::Patience::some);
   if (events_.caught_up) events_.caught_up();
+}
+
+void turn_away(Stream& stream, int error, const std::string& why) {
+  const Deadline deadline = after(kTurnAwayLimit);
+  FrameStream frames(stream, Role::receiver);
+  frames.greet(deadline);
+  frames.send(Kind::failed, 0, encode(Failure{error, why}));
+  frames.flush(deadline);
+  // A stream that is closed with bytes unread is reset, and may lose the words on their way.
+  while (frames.wait(deadline)) frames.next(deadline);
 }
 
 }  // namespace memsync::mmap_push

@@ -77,4 +77,8 @@ class Receiver {
   Mutex writing_;  // the stream's writing half
 };
 
+// Tells a source that has just connected why nobody will serve it: what it gets is PeerFailure with
+// `error`. Takes 200 ms at most, and throws std::system_error.
+void turn_away(Stream& stream, int error, const std::string& why);
+
 }  // namespace memsync::mmap_push

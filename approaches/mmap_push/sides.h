@@ -42,7 +42,8 @@ class SourceSide : public Side {
   void watch(Stream& stream);  // for the request to hand over, and for the end
   void sync_by_interval(const std::stop_token& stop);
   WriterControl control() const;
-  SyncReport sync_locked(Deadline deadline) REQUIRES(mutex_);
+  // By whoever has the connection.
+  SyncReport run_round(Sender& sender, Deadline deadline);
   void park(std::exception_ptr failure) REQUIRES(mutex_);
   void cut();  // whoever waits for the destination goes on
 

@@ -67,10 +67,10 @@ void SourceSide::serve() {
     const Deadline deadline = after(kRoundLimit);
     auto sender = std::make_unique<Sender>(connection, settings_.sender, deadline);
     sender->offer(kRegionName, source_, deadline);
+    run_round(*sender, Deadline::max());
     {
       const MutexLock lock(mutex_);
       sender_ = std::move(sender);
-      sync_locked(Deadline::max());
     }
     changed_.notify_all();
     watch(connection);
@@ -98,14 +98,14 @@ void SourceSide::watch(Stream& stream) {
   }
 }
 
-SyncReport SourceSide::sync_locked(Deadline deadline) {
-  if (sender_->is_handed_over())
+SyncReport SourceSide::run_round(Sender& sender, Deadline deadline) {
+  if (sender.is_handed_over())
     throw_errno("the destination has taken the region over; this source owns it no more", EPERM);
-  const SyncReport report = sender_->sync(control(), deadline);
+  const SyncReport report = sender.sync(control(), deadline);
   sent_.fetch_add(report.payload_bytes, std::memory_order_relaxed);
   rounds_.fetch_add(1, std::memory_order_relaxed);
   // A request that came with an acknowledgement is no longer where poll(2) sees it.
-  if (sender_->is_asked_to_hand_over(deadline)) signal_event(wake_);
+  if (sender.is_asked_to_hand_over(deadline)) signal_event(wake_);
   return report;
 }
 
@@ -118,7 +118,7 @@ std::optional<SyncReport> SourceSide::sync(Deadline deadline) {
     rethrow_failure();
   }
   try {
-    return sync_locked(deadline);
+    return run_round(*sender_, deadline);
   } catch (...) {
     park(std::current_exception());
     throw;
@@ -138,7 +138,7 @@ void SourceSide::sync_by_interval(const std::stop_token& stop) {
       continue;
     if (sender_->is_handed_over()) return;
     try {
-      sync_locked(after(kRoundLimit));
+      run_round(*sender_, after(kRoundLimit));
     } catch (...) {
       park(std::current_exception());
     }

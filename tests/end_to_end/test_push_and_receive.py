@@ -1,78 +1,17 @@
-"""`memsync push` and `memsync receive` as people use them, and what goes wrong meanwhile."""
+"""`memsync push` and `memsync receive` as people use them."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from conftest import MEMSYNC, Running, memsync, needs_root
-
-SIZE = 3_000_003
-
-
-def content(seed: int, size: int = SIZE) -> bytes:
-    return random.Random(seed).randbytes(size)
-
-
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    """Looks until it holds; the limit is for a test that would never end."""
-    limit = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < limit, what
-        time.sleep(0.01)
-
-
-class Inbox:
-    """A receiver and its folder; `restart` starts another one at the same address."""
-
-    def __init__(self, start: Callable[..., Running], folder: Path) -> None:
-        self.start, self.folder = start, folder
-        folder.mkdir(exist_ok=True)
-        self.words: list[object] = []
-        self.running: Running
-        self.address = ""
-
-    def run(self, *words: object, listen: str = "127.0.0.1:0") -> Inbox:
-        self.words = list(words)
-        self.running = self.start(MEMSYNC, "receive", self.folder, "--listen", listen, *words)
-        self.address = self.running.first_line
-        return self
-
-    def restart(self) -> None:
-        self.run(*self.words, listen=self.address)
-
-    def read(self, name: str) -> bytes:
-        return (self.folder / name).read_bytes()
-
-    def holds(self, name: str, data: bytes) -> bool:
-        path = self.folder / name
-        return path.exists() and path.read_bytes() == data
-
-
-@pytest.fixture
-def inbox(run_in_background, tmp_path: Path) -> Inbox:
-    return Inbox(run_in_background, tmp_path / "inbox")
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    path = tmp_path / "data"
-    path.write_bytes(content(1))
-    return path
-
-
-def pushed(*words: object) -> dict:
-    """What a push that succeeds says of itself."""
-    outcome = memsync("push", *words, "--json")
-    assert outcome.code == 0, outcome
-    return json.loads(outcome.stdout)
+from conftest import MEMSYNC, memsync
+from pushing import SIZE, Inbox, content, data, inbox, pushed, wait_for  # noqa: F401 (fixtures)
 
 
 def test_several_files_go_over_one_connection_and_then_only_changes(
@@ -166,99 +105,6 @@ def test_a_file_that_goes_away_is_named_and_comes_back(
     assert code == 4, stderr
     assert f"opening {data}" in stderr and "is there again" in stderr
     assert inbox.read("data") == content(5)
-
-
-def test_a_killed_receiver_is_waited_for_and_the_rest_comes(
-    inbox: Inbox, data: Path, run_in_background
-) -> None:
-    """Killed in the middle of a round: between two messages of a file that takes long to read."""
-    big = data.with_name("big")
-    big.write_bytes(content(7, 60_000_000))
-    inbox.run()
-    push = run_in_background(MEMSYNC, "push", data, big, inbox.address, "--json")
-    spare = inbox.folder / ".memsync-spare.big"
-    wait_for(lambda: spare.exists() and spare.stat().st_blocks > 0, "the round has begun")
-    inbox.running.stop(signal.SIGKILL)
-    assert not (inbox.folder / "big").exists() or inbox.read("big") == big.read_bytes()
-    inbox.restart()
-    code, stdout, stderr = push.end()
-    assert code == 0, stderr
-    assert inbox.read("data") == content(1) and inbox.read("big") == big.read_bytes()
-    if json.loads(stdout)["times_broken"] == 0:
-        pytest.skip("everything had come before the receiver was killed")
-    assert "trying again" in stderr and "goes on where it stopped" in stderr
-
-
-def test_an_idle_receiver_that_was_killed_is_found_again(
-    inbox: Inbox, data: Path, run_in_background
-) -> None:
-    inbox.run()
-    push = run_in_background(
-        MEMSYNC, "push", data, inbox.address, "--interval", "20ms", "--json"
-    )
-    wait_for(lambda: inbox.holds("data", content(1)), "the first round")
-    inbox.running.stop(signal.SIGKILL)
-    with data.open("r+b") as file:
-        file.write(b"changed meanwhile")
-    inbox.restart()
-    wait_for(lambda: inbox.holds("data", data.read_bytes()), "what changed meanwhile")
-    code, stdout, stderr = push.stop()
-    told = json.loads(stdout)
-    assert code == 0 and told["times_broken"] >= 1, stderr
-    assert told["payload_B"] == SIZE + 4096, "only what changed comes again"
-
-
-def test_a_connection_that_stays_away_ends_with_4(
-    inbox: Inbox, data: Path, run_in_background
-) -> None:
-    push = run_in_background(
-        MEMSYNC, "push", data, inbox.run().address, "--interval", "20ms", "--patience", "300ms"
-    )
-    wait_for(lambda: inbox.holds("data", content(1)), "the first round")
-    inbox.running.stop()
-    code, _, stderr = push.end()
-    assert code == 4 and inbox.address in stderr, stderr
-
-
-def test_a_killed_pusher_leaves_the_version_before_and_another_goes_on(
-    inbox: Inbox, data: Path, run_in_background
-) -> None:
-    inbox.run()
-    pushed(data, inbox.address)
-    data.write_bytes(content(8, 60_000_000))
-    push = run_in_background(MEMSYNC, "push", data, inbox.address)
-    spare = inbox.folder / ".memsync-spare.data"
-    wait_for(lambda: spare.exists() and spare.stat().st_size == 60_000_000, "the round has begun")
-    push.stop(signal.SIGKILL)
-    assert inbox.read("data") in (content(1), data.read_bytes())
-    assert pushed(data, inbox.address)["payload_B"] <= 60_000_000
-    assert inbox.read("data") == data.read_bytes()
-
-
-@needs_root
-def test_a_full_disk_is_said_at_both_ends_and_readers_keep_what_they_have(
-    data: Path, tmp_path: Path, run_in_background
-) -> None:
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    script = 'mount -t tmpfs -o size=8m tmpfs "$1" && exec "$2" receive "$1"'
-    words = ["unshare", "--mount", "sh", "-c", script, "sh", folder, MEMSYNC]
-    receiver = run_in_background(*words)
-    if not receiver.first_line:
-        pytest.skip("no private tmpfs here: " + receiver.end()[2])
-    inside = Path(f"/proc/{receiver.process.pid}/root{folder}/data")
-    pushed(data, receiver.first_line)
-    assert inside.read_bytes() == content(1)
-    with data.open("ab") as file:
-        file.write(content(9, 20_000_000))
-    outcome = memsync("push", data, receiver.first_line)
-    assert outcome.code == 4 and "No space left on device" in outcome.stderr, outcome
-    assert inside.read_bytes() == content(1)
-    os.truncate(data, SIZE - 1)
-    pushed(data, receiver.first_line)
-    assert inside.read_bytes() == content(1)[:-1]
-    code, _, stderr = receiver.stop()
-    assert code == 0 and "No space left on device" in stderr
 
 
 READ = """\
@@ -389,27 +235,6 @@ def test_two_receivers_do_not_share_a_folder(inbox: Inbox) -> None:
     inbox.run()
     outcome = memsync("receive", inbox.folder)
     assert outcome.code == 64 and "another `memsync receive`" in outcome.stderr, outcome
-
-
-def test_ctrl_c_before_the_files_are_equal_is_130(
-    data: Path, tmp_path: Path, run_in_background
-) -> None:
-    """Nobody takes the connection: the greeting is waited for."""
-    silent = run_in_background("python3", "-c", SILENT)
-    push = run_in_background(MEMSYNC, "push", data, silent.first_line)
-    assert silent.process.stdout.readline().strip() == "connected"
-    code, stdout, _ = push.stop()
-    assert (code, stdout) == (130, "")
-
-
-SILENT = """\
-import socket, time
-listener = socket.create_server(("127.0.0.1", 0))
-print(f"127.0.0.1:{listener.getsockname()[1]}", flush=True)
-connection, _ = listener.accept()
-print("connected", flush=True)
-time.sleep(600)
-"""
 
 
 def test_a_server_of_another_kind_is_no_receiver(
