@@ -101,7 +101,7 @@ TEST_P(HandingOver, ToAThirdHostKeepsWhatTheSecondDidNotWrite) {
   destination_->handover()->settle(after(20s));
   source_.reset();
   const auto second = destination_->region().memory;
-  const auto network = make_unix_network("source", directory_.string());
+  const auto network = make_unix_network("source", folder_.path());
   SideSetup next = setup(kSize, *destination_network_);
   next.region.epoch += 1;
   next.store = std::make_unique<MemoryBackend>(kSize);

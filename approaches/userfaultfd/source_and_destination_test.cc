@@ -60,7 +60,7 @@ TEST_F(TwoHosts, HandTheRegionOnToAThird) {
   source_.reset();  // nothing of it is needed any more
 
   // The new owner takes the source's part towards the next host.
-  const auto network = make_unix_network("source", directory_.string());
+  const auto network = make_unix_network("source", folder_.path());
   SideSetup third = setup(kSize, *destination_network_);
   third.region.epoch += 1;
   third.store = std::make_unique<MemoryBackend>(kSize);
@@ -126,7 +126,7 @@ TEST_F(TwoHosts, LetNobodySleepForEverWhenTheSourceIsKilled) {
   ASSERT_EQ(::pipe(ready), 0);
   const pid_t child = ::fork();
   if (child == 0) {
-    const auto network = make_unix_network("source", directory_.string());
+    const auto network = make_unix_network("source", folder_.path());
     SideSetup source = setup(64 * kMiB, *network);
     // Late enough that requests are outstanding when it dies.
     class Slow : public PatternStore {

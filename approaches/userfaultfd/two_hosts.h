@@ -4,11 +4,11 @@
 #include <atomic>
 #include <filesystem>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "approaches/registry.h"
 #include "lib/backend/stores.h"
 #include "lib/os/error.h"
+#include "lib/os/temporary_folder.h"
 #include "lib/region/digest.h"
 
 namespace memsync {
@@ -48,16 +48,11 @@ class PatternStore : public Backend {
 class TwoHosts : public testing::Test {
  protected:
   TwoHosts()
-      : directory_(std::filesystem::temp_directory_path() /
-                   ("memsync-uffd-" + std::to_string(::getpid()) + "-" +
-                    testing::UnitTest::GetInstance()->current_test_info()->name())),
-        source_network_((std::filesystem::create_directories(directory_),
-                         make_unix_network("source", directory_.string()))),
-        destination_network_(make_unix_network("destination0", directory_.string())) {}
+      : source_network_(make_unix_network("source", folder_.path())),
+        destination_network_(make_unix_network("destination0", folder_.path())) {}
   ~TwoHosts() override {
     destination_.reset();
     source_.reset();
-    std::filesystem::remove_all(directory_);
   }
 
   SideSetup setup(uint64_t size, Network& network) const {
@@ -103,7 +98,7 @@ class TwoHosts : public testing::Test {
     return value;
   }
 
-  const std::filesystem::path directory_;
+  const TemporaryFolder folder_ = TemporaryFolder::make(std::filesystem::temp_directory_path());
   const std::unique_ptr<Network> source_network_;
   const std::unique_ptr<Network> destination_network_;
   std::optional<Options> options_;
