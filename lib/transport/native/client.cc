@@ -29,9 +29,9 @@ Client::Client(std::unique_ptr<Stream> stream, const Geometry& geometry, uint64_
       options_(options),
       epoch_(epoch),
       last_sent_(Clock::now()),
-      staging_(kStagingBytes),
+      unsent_limit_(stream_->descriptor()),
+      staging_(kReplyStagingBytes),
       last_received_(Clock::now()) {
-  limit_unsent_bytes(stream_->descriptor());
   descriptor_.assign(stream_->descriptor());
   wait_readable();
   keep_alive();

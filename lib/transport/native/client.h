@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "lib/os/mutex.h"
+#include "lib/transport/native/limits.h"
 #include "lib/transport/native/native_transport.h"
 #include "lib/transport/native/reply_receiver.h"
 #include "lib/transport/native/send_batch.h"
@@ -114,6 +115,7 @@ class Client final : public RegionService, private ReplyReceiver::Owner {
   // The own thread's.
   ReplyReceiver receiver_{table_, *this};
   FrameDecoder decoder_{receiver_, FrameDecoder::First::frame};
+  const UnsentLimit unsent_limit_;
   std::vector<std::byte> staging_;
   struct Ended {
     OpenRequest* request;

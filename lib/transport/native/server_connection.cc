@@ -20,9 +20,9 @@ ServerConnection::ServerConnection(ConnectionOwner& owner, std::unique_ptr<Strea
     : owner_(owner),
       stream_(std::move(stream)),
       descriptor_(owner.io()),
-      staging_(kStagingBytes),
+      unsent_limit_(stream_->descriptor()),
+      staging_(kRequestStagingBytes),
       last_activity_(Clock::now()) {
-  limit_unsent_bytes(stream_->descriptor());
   descriptor_.assign(stream_->descriptor());
 }
 
@@ -363,14 +363,15 @@ void ServerConnection::flush() {
 }
 
 void ServerConnection::fill_batch() {
-  const auto room = [this] { return !batch_.full() && batch_.payload_bytes() < kBatchPayload; };
-  while (room() && !demand_.empty())
+  unsent_limit_.follow(stream_->bytes_written());
+  const size_t limit = unsent_limit_.bytes();
+  const auto room = [&](size_t bytes) { return !batch_.full() && batch_.payload_bytes() < bytes; };
+  while (room(limit) && !demand_.empty())
     if (add_to_batch(demand_.front())) demand_.pop_front();
   if (!batch_.empty() || background_.empty()) return;
-  const int unsent = unsent_bytes(stream_->descriptor());
-  if (unsent >= kUnsentForBackground) return;  // the kernel calls it writable below that
-  const size_t bytes = static_cast<size_t>(kUnsentBytes - unsent);
-  while (!batch_.full() && batch_.payload_bytes() < bytes && !background_.empty())
+  const size_t unsent = unsent_bytes(stream_->descriptor());
+  if (unsent >= limit / 2) return;  // the kernel calls it writable below that
+  while (room(limit - unsent) && !background_.empty())
     if (add_to_batch(background_.front())) background_.pop_front();
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lib/os/mutex.h"
+#include "lib/transport/native/limits.h"
 #include "lib/transport/native/native_transport.h"
 #include "lib/transport/native/request_receiver.h"
 #include "lib/transport/native/send_batch.h"
@@ -97,6 +98,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection>,
   boost::asio::posix::stream_descriptor descriptor_;
   RequestReceiver receiver_{*this};
   FrameDecoder decoder_{receiver_, FrameDecoder::First::hello};
+  UnsentLimit unsent_limit_;
   std::vector<std::byte> staging_;
 
   bool greeted_ = false;
