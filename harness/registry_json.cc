@@ -103,13 +103,18 @@ Json link_json(const std::string& name, const LinkShape& shape) {
   return json;
 }
 
+// A colour that comes again has another marker: 49 series look different.
+const char* marker_of(size_t index) {
+  return kMarkers[(index + index / kColours.size()) % kMarkers.size()];
+}
+
 Json series_json(const ApproachSpec& approach, const SeriesRelation& relation, size_t index) {
   const SyncStrategy* strategy = find_strategy(approach.use);
   Json series = {{"series", approach.as},
                  {"approach", approach.use},
                  {"options", Options(strategy->info().options, approach.with).canonical()},
                  {"colour", kColours[index % kColours.size()]},
-                 {"marker", kMarkers[index % kMarkers.size()]},
+                 {"marker", marker_of(index)},
                  {"role", series_role_name(relation.role)},
                  {"of", relation.of}};
   if (relation.role == SeriesRole::planted)

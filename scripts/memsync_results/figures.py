@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from memsync_results.against_link import Bound, draw_against_link
+from memsync_results.against_share import against_share
 from memsync_results.captions import how_to_read, missing_results, sentence_list
 from memsync_results.cells import Cell
 from memsync_results.drawing import (
@@ -22,7 +23,7 @@ from memsync_results.drawing import (
     place_legend, save, style,
 )
 from memsync_results.load import Link, Series
-from memsync_results.measures import BLACKOUT, FIRST_ACCESS, PHASES, SETTLE, THROUGHPUT
+from memsync_results.measures import BLACKOUT, FIRST_ACCESS, PHASES, SETTLE, THROUGHPUT, UPDATE
 from memsync_results.prefetching import prefetching
 from memsync_results.processes import in_processes
 from memsync_results.units import quantity
@@ -51,6 +52,15 @@ def first_access(cells: list[Cell]) -> Drawing | None:
         "first-access", "First access against RTT", cells, "read", FIRST_ACCESS, Bound.RTT,
         "From the call of open to the end of the first access, connecting included: a pull takes "
         "about three round trips, one to connect, one to agree on the region, one for the bytes.",
+    )
+
+
+def update(cells: list[Cell]) -> Drawing | None:
+    """Time of one update, from looking for changes to having them at the destination."""
+    return draw_against_link(
+        "update", "An update against RTT", cells, "update", UPDATE, Bound.RTT,
+        "One update: the source looks for what changed and the destination has it; the median of "
+        "a repetition's rounds.", without_yardstick=True,
     )
 
 
@@ -212,6 +222,8 @@ def _phase_numbers(cells: list[Cell]) -> pd.DataFrame:
 FIGURES: dict[str, Callable[[list[Cell]], Drawing | None]] = {
     "throughput": throughput,
     "first-access": first_access,
+    "update": update,
+    "update-share": against_share,
     "downtime": downtime,
     "downtime-phases": downtime_phases,
     "settle": settle,

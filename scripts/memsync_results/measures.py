@@ -23,6 +23,7 @@ THROUGHPUT = Measure("throughput_Bps", "throughput", "higher", ("read",))
 FIRST_ACCESS = Measure("first_access_s", "first access", "lower", ("read",))
 LATENCY_P99 = Measure("latency_p99_s", "access p99", "lower", ("read",))
 FULL = Measure("full_s", "full", "lower", ("update",))
+UPDATE = Measure("latency_p50_s", "one update", "lower", ("update",))  # the median of its rounds
 BLACKOUT = Measure("blackout_s", "blackout", "lower", ("handover",))
 SETTLE = Measure("settle_s", "settle", "lower", ("handover",))
 PHASES = ("suspend_s", "collect_s", "transfer_s", "resume_s")  # contiguous, in this order
