@@ -53,7 +53,7 @@ def against_share(cells: list[Cell]) -> Drawing | None:
     drawn = [cell for panel in panels for cell in panel.cells]
     draw_legend(figure, series, True,
                 [interval for cell in drawn if (interval := cell.interval(UPDATE.column))],
-                "one RTT")
+                "one RTT" if any(panel.link.rtt_s for panel in panels) else "")
     caption = sentence_list(
         "One update: the source looks for what changed and the destination has it; the median of "
         "a repetition's rounds. Changed is one byte in each chunk of the share.",
