@@ -13,6 +13,22 @@
 
 namespace memsync {
 
+// Counts at one of the hosts beyond the line.
+class FarHost {
+ public:
+  // `towards` is the device by which packets leave for it, in the namespace `from`.
+  FarHost(const LinkHost& host, const NetworkNamespace& from, const std::string& towards);
+  // Packets that came out of a TUN device are counted by the host, as with the source.
+  HostCounters read(LinkEngine engine) const;
+  RootQueue& towards() noexcept { return towards_; }
+
+ private:
+  std::string name_;
+  RootQueue out_;
+  RootQueue towards_;
+  IpPacketCounter packets_;
+};
+
 // A topology whose devices are counted; the base of every engine.
 class TopologyLink : public Link {
  public:
@@ -22,7 +38,9 @@ class TopologyLink : public Link {
   std::string destination_address() const override { return kDestinationAddress; }
   LinkEngine engine() const noexcept override { return setup_.engine; }
   const LinkShape& shape() const noexcept override { return setup_.shape; }
+  std::vector<LinkHost> hosts() const override { return topology_.hosts(); }
   WireCounters counters() const override;
+  std::vector<HostCounters> host_counters() const override;
   Nanoseconds engine_cpu() const override { return {}; }
   void check_alive() override {}
 
@@ -40,11 +58,11 @@ class TopologyLink : public Link {
   const LinkSetup setup_;
   std::optional<AwakeCpus> awake_;  // a sleeping CPU would be a part of the line
   const Topology topology_;
-  RootQueue from_source_;  // of the hosts' devices,
-  RootQueue from_destination_;
-  RootQueue to_source_;  // of the middle's
+  RootQueue from_source_;  // of the source's device
+  RootQueue to_source_;    // of the middle's
   RootQueue to_destination_;
   const IpPacketCounter source_packets_;
+  std::vector<FarHost> far_hosts_;
 };
 
 // Packets, superpackets included: more than any window that fits into the sockets' buffers.

@@ -6,6 +6,12 @@
 // Engine `tc`: kernel netem on the middle's two veths. Engine `tun`: the middle routes what comes
 // in at one side into a TUN device whose other end is a process that delays, paces and drops, and
 // hands it to the other side's TUN device. Engine `none`: the middle only forwards.
+//
+// Several destinations (and a hub) share a LAN of their own behind the line, which has no shape:
+//
+//   ... engine ─ middle ── veth ── router ─┬─ veth ── netns destination0   10.77.1.2
+//                                          ├─ veth ── netns destination1   10.77.2.2 ...
+//                                          └─ veth ── netns hub            10.77.253.2
 #pragma once
 
 #include <cstdint>
@@ -58,6 +64,34 @@ struct WireCounters {
   uint64_t packets = 0;  // both directions
 };
 
+// What one host has moved, counted as above.
+struct HostCounters {
+  std::string name;  // "source", "destination0" ..., "hub"
+  uint64_t sent_bytes = 0;
+  uint64_t received_bytes = 0;
+};
+
+// A host of a link. `network` lives as long as the link.
+struct LinkHost {
+  std::string name;
+  std::string address;
+  const NetworkNamespace& network;
+};
+
+// Who may open a connection across the link.
+enum class Dials : uint8_t {
+  any,
+  // As behind a NAT or a firewall: what the source begins is dropped, datagrams too, and it learns
+  // nothing of that; what it sends in answer to the other side passes.
+  destination,
+};
+// Why this machine can't forbid the source to dial, with the next step; "" when it can, and for
+// `any`.
+std::string dials_problem(Dials dials);
+
+// Most hosts that are destinations.
+inline constexpr size_t kDestinationsMax = 250;
+
 // A link that is up. Destroying it takes everything away; if the process is killed instead, the
 // kernel does (the namespaces have no names, the engine dies with its parent).
 // Threads: one caller. Create and destroy from the main thread (the engine process is tied to it).
@@ -65,12 +99,16 @@ class Link {
  public:
   virtual ~Link() = default;
   virtual const NetworkNamespace& source() const noexcept = 0;
-  virtual const NetworkNamespace& destination() const noexcept = 0;
-  virtual std::string source_address() const = 0;       // "10.77.0.2"
-  virtual std::string destination_address() const = 0;  // "10.77.1.2"
+  virtual const NetworkNamespace& destination() const noexcept = 0;  // the first of them
+  virtual std::string source_address() const = 0;                    // "10.77.0.2"
+  virtual std::string destination_address() const = 0;               // "10.77.1.2"
+  // The source, the destinations in order, and the hub if there is one.
+  virtual std::vector<LinkHost> hosts() const = 0;
   virtual LinkEngine engine() const noexcept = 0;
   virtual const LinkShape& shape() const noexcept = 0;
   virtual WireCounters counters() const = 0;
+  // Of each host, in the order of hosts().
+  virtual std::vector<HostCounters> host_counters() const = 0;
   // CPU time of the engine's process so far; zero where the kernel does the work.
   virtual Nanoseconds engine_cpu() const = 0;
   // Cuts the link (every packet dropped, both ways) or mends it.
@@ -91,6 +129,9 @@ struct LinkSetup {
   IdleCpus idle = IdleCpus::awake;
   std::string tun_program{};  // memsync-link; "": beside this program
   uint64_t seed = 0;          // of loss and jitter with engine tun; 0: another one each time
+  Dials dials = Dials::any;
+  size_t destinations = 1;  // at most kDestinationsMax
+  bool has_hub = false;     // beside the destinations
 };
 // Throws std::system_error or std::runtime_error naming the step that failed.
 std::unique_ptr<Link> make_link(const LinkSetup& setup);

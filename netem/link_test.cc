@@ -206,7 +206,9 @@ class MislabelledLink : public Link {
   std::string destination_address() const override { return real_.destination_address(); }
   LinkEngine engine() const noexcept override { return real_.engine(); }
   const LinkShape& shape() const noexcept override { return claimed_; }
+  std::vector<LinkHost> hosts() const override { return real_.hosts(); }
   WireCounters counters() const override { return real_.counters(); }
+  std::vector<HostCounters> host_counters() const override { return real_.host_counters(); }
   Nanoseconds engine_cpu() const override { return real_.engine_cpu(); }
   void set_cut(bool cut) override { real_.set_cut(cut); }
   void check_alive() override { real_.check_alive(); }

@@ -1,6 +1,7 @@
 #include "netem/topology.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <stdexcept>
 #include <unistd.h>
@@ -33,26 +34,45 @@ std::string path_of(const NetworkNamespace& network) {
          std::to_string(network.descriptor().get());
 }
 
-std::string middle_commands(const NetworkNamespace& source, const NetworkNamespace& destination) {
-  const auto pair = [](const std::string& name, const std::string& net, const std::string& path) {
-    return "link add name " + name + " address 02:00:00:00:0" + net +
-           ":01 type veth peer name eth0 " + "address 02:00:00:00:0" + net + ":02 netns " + path +
-           "\n" + "addr add 10.77." + net + ".1/24 dev " + name + "\n" + "link set " + name +
-           " up\n" + "neigh add 10.77." + net + ".2 lladdr 02:00:00:00:0" + net + ":02 dev " +
-           name + " nud permanent\n";
-  };
-  return pair("source", "0", path_of(source)) + pair("destination", "1", path_of(destination));
+constexpr unsigned kLineNet = 254;  // between the middle and a router
+constexpr unsigned kHubNet = 253;
+
+std::string mac(unsigned net, unsigned end) {
+  char text[18];
+  std::snprintf(text, sizeof text, "02:00:00:00:%02x:%02x", net & 0xffu, end & 0xffu);
+  return text;
 }
 
-std::string host_commands(const std::string& net, const std::string& other_net,
-                          const TopologySetup& setup) {
-  const std::string segments =
-      setup.max_segments == 0 ? "" : " gso_max_segs " + std::to_string(setup.max_segments);
-  const std::string gateway = "10.77." + net + ".1";
-  return "link set eth0 up" + segments + "\n" + "addr add 10.77." + net + ".2/24 dev eth0\n" +
-         "neigh add " + gateway + " lladdr 02:00:00:00:0" + net + ":01 dev eth0 nud permanent\n" +
-         "route add 10.77." + other_net + ".0/24 via " + gateway + " dev eth0 congctl " +
-         setup.congestion_control + "\n";
+std::string address(unsigned net, unsigned end) {
+  return "10.77." + std::to_string(net) + "." + std::to_string(end);
+}
+
+// A cable whose near end is called `name`, and whose far end `peer` in the namespace at `path`.
+std::string cable(const std::string& name, unsigned net, const std::string& peer,
+                  const std::string& path) {
+  return "link add name " + name + " address " + mac(net, 1) + " type veth peer name " + peer +
+         " address " + mac(net, 2) + " netns " + path + "\n" +       //
+         "addr add " + address(net, 1) + "/24 dev " + name + "\n" +  //
+         "link set " + name + " up\n" +                              //
+         "neigh add " + address(net, 2) + " lladdr " + mac(net, 2) + " dev " + name +
+         " nud permanent\n";
+}
+
+// The far end of a cable: its address, its one neighbour, and what is reached by it.
+std::string far_end(const std::string& name, unsigned net, const std::string& reached,
+                    const std::string& device_options, const std::string& route_options) {
+  const std::string gateway = address(net, 1);
+  return "link set " + name + " up" + device_options + "\n" +        //
+         "addr add " + address(net, 2) + "/24 dev " + name + "\n" +  //
+         "neigh add " + gateway + " lladdr " + mac(net, 1) + " dev " + name + " nud permanent\n" +
+         "route add " + reached + " via " + gateway + " dev " + name + route_options + "\n";
+}
+
+std::string host_commands(unsigned net, const std::string& reached, const TopologySetup& setup) {
+  return far_end(
+      "eth0", net, reached,
+      setup.max_segments == 0 ? "" : " gso_max_segs " + std::to_string(setup.max_segments),
+      " congctl " + setup.congestion_control);
 }
 
 }  // namespace
@@ -78,29 +98,66 @@ unsigned max_segments_of(LinkEngine engine, const LinkShape& shape) noexcept {
   return engine == LinkEngine::tc ? 1 : segments_at(*shape.bits_per_second);
 }
 
-Topology::Topology(const TopologySetup& setup)
-    : source_(NetworkNamespace::create()),
-      middle_(NetworkNamespace::create()),
-      destination_(NetworkNamespace::create()) {
+void Topology::make_far_hosts(const TopologySetup& setup) {
+  if (setup.destinations < 1 || setup.destinations > kDestinationsMax)
+    throw std::invalid_argument("a link has 1 to " + std::to_string(kDestinationsMax) +
+                                " destinations, not " + std::to_string(setup.destinations));
+  for (unsigned i = 0; i < setup.destinations; ++i)
+    far_hosts_.push_back({"destination" + std::to_string(i), i + 1, NetworkNamespace::create()});
+  if (setup.has_hub) far_hosts_.push_back({"hub", kHubNet, NetworkNamespace::create()});
+  if (far_hosts_.size() > 1) router_ = NetworkNamespace::create();
+}
+
+void Topology::set_all_sysctls(const TopologySetup& setup) const {
   const Sysctls quiet = {{"net/ipv6/conf/all/disable_ipv6", "1"},
                          {"net/ipv6/conf/default/disable_ipv6", "1"}};
   Sysctls host = quiet;
   const std::string most = std::to_string(setup.socket_buffer_bytes);
   host.emplace_back("net/ipv4/tcp_rmem", "4096 131072 " + most);
   host.emplace_back("net/ipv4/tcp_wmem", "4096 16384 " + most);
-  Sysctls router = quiet;
-  router.emplace_back("net/ipv4/ip_forward", "1");
+  Sysctls forwards = quiet;
+  forwards.emplace_back("net/ipv4/ip_forward", "1");
   // A packet that a TUN device hands over has come in by another device than it would go out by.
-  router.emplace_back("net/ipv4/conf/all/rp_filter", "0");
-  router.emplace_back("net/ipv4/conf/default/rp_filter", "0");
+  forwards.emplace_back("net/ipv4/conf/all/rp_filter", "0");
+  forwards.emplace_back("net/ipv4/conf/default/rp_filter", "0");
   set_sysctls(source_, host);
-  set_sysctls(destination_, host);
-  set_sysctls(middle_, router);
-  std::string commands = middle_commands(source_, destination_);
+  for (const FarHost& far : far_hosts_) set_sysctls(far.network, host);
+  set_sysctls(middle_, forwards);
+  if (router_) set_sysctls(*router_, forwards);
+}
+
+std::string Topology::router_commands() const {
+  std::string commands = far_end("line", kLineNet, "10.77.0.0/24", "", "");
+  for (const FarHost& far : far_hosts_)
+    commands += cable(far.name, far.net, "eth0", path_of(far.network));
+  return commands;
+}
+
+Topology::Topology(const TopologySetup& setup)
+    : source_(NetworkNamespace::create()), middle_(NetworkNamespace::create()) {
+  make_far_hosts(setup);
+  set_all_sysctls(setup);
+  std::string commands = cable("source", 0, "eth0", path_of(source_));
+  if (router_)
+    commands += cable("destination", kLineNet, "line", path_of(*router_)) +
+                "route add 10.77.0.0/16 via " + address(kLineNet, 2) + " dev destination\n";
+  else
+    commands += cable("destination", far_hosts_[0].net, "eth0", path_of(far_hosts_[0].network));
   if (setup.prepare_middle) commands += setup.prepare_middle(middle_);
   run_batch("ip", commands, middle_);
-  run_batch("ip", host_commands("0", "1", setup), source_);
-  run_batch("ip", host_commands("1", "0", setup), destination_);
+  if (router_) run_batch("ip", router_commands(), *router_);
+  const std::string everybody = "10.77.0.0/16";
+  run_batch("ip", host_commands(0, router_ ? everybody : "10.77.1.0/24", setup), source_);
+  for (const FarHost& far : far_hosts_)
+    run_batch("ip", host_commands(far.net, router_ ? everybody : "10.77.0.0/24", setup),
+              far.network);
+  if (setup.dials == Dials::destination) forbid_source_to_dial(middle_);
+}
+
+std::vector<LinkHost> Topology::hosts() const {
+  std::vector<LinkHost> all{{"source", kSourceAddress, source_}};
+  for (const FarHost& far : far_hosts_) all.push_back({far.name, address(far.net, 2), far.network});
+  return all;
 }
 
 }  // namespace memsync
