@@ -49,6 +49,7 @@ struct Capabilities {
   bool tracks_writes = false;                // dirty chunks known without comparing contents
   bool readable_before_complete = false;     // useful while chunks are still remote
   uint32_t destinations_max = 1;             // how many receivers it serves
+  bool source_dials = false;  // the source connects to the destination too: not through a NAT
   bool shares_memory =
       false;  // both sides are given one memory file as their store: no transfer at all
 };
@@ -146,7 +147,8 @@ struct SideSetup {
   std::function<std::unique_ptr<Reader>()> open_copy{};
   // A directory of this cell's and role's own that lives as long as the campaign; empty: none.
   std::string keep_dir{};
-  uint32_t destination_index = 0;     // which of the receivers this is
+  uint32_t destinations = 1;          // how many there are
+  uint32_t destination_index = 0;     // which of them this is
   std::function<void()> suspend_app;  // returns once this side's app has stopped writing
   std::function<void()> resume_app;   // destination: hand-over done; source: hand-over failed
   std::stop_token stop;               // ends blocking calls when the run is cancelled

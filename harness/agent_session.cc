@@ -1,10 +1,10 @@
 #include "harness/agent_session.h"
 
+#include <charconv>
 #include <stdexcept>
 #include <sys/utsname.h>
 
 #include "approaches/registry.h"
-#include "harness/dirty_rounds.h"
 #include "harness/environment.h"
 #include "harness/samples.h"
 #include "harness/workload_wire.h"
@@ -19,6 +19,21 @@ namespace memsync {
 namespace {
 
 constexpr auto kApplicationMinimum = std::chrono::milliseconds(200);  // at the destination
+
+// Of a destination that looks for changes: what its lag is exact to, and what it costs.
+constexpr auto kLookInterval = std::chrono::milliseconds(1);
+
+// "destination3" is 3; the source has none.
+uint32_t destination_index(const std::string& host) {
+  constexpr std::string_view kPrefix = "destination";
+  uint32_t index = 0;
+  if (host == "source") return index;
+  const char* const end = host.data() + host.size();
+  if (!host.starts_with(kPrefix) ||
+      std::from_chars(host.data() + kPrefix.size(), end, index).ptr != end)
+    throw std::invalid_argument("this agent is no host '" + host + "'");
+  return index;
+}
 
 double since(Deadline moment) {
   return seconds(Clock::now() - moment);
@@ -74,6 +89,8 @@ nlohmann::json AgentSession::answer(const nlohmann::json& request) {
   if (command == "hand_over") return hand_over();
   if (command == "dirty_and_sync") return dirty_and_sync(request);
   if (command == "sync") return sync();
+  if (command == "expect_round") return expect_round(request);
+  if (command == "await_round") return await_round();
   if (command == "digest") return digest();
   if (command == "echo") return echo_once();
   if (command == "ping") return ping(request);
@@ -97,8 +114,9 @@ nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
                                 request.at("approach").get<std::string>() + "'");
   options_ = std::make_unique<Options>(
       strategy_->info().options, request.at("options").get<std::map<std::string, std::string>>());
-  network_ = make_tcp_network(is_source_ ? "source" : "destination0",
-                              request.at("addresses").get<std::map<std::string, std::string>>());
+  const std::string host = request.at("host");
+  network_ =
+      make_tcp_network(host, request.at("addresses").get<std::map<std::string, std::string>>());
   if (workload_.writer) script_.emplace(workload_, seed_);
 
   setup_.geometry = geometry_;
@@ -108,6 +126,8 @@ nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
   copy_ = make_copy();
   if (copy_) setup_.open_copy = [this] { return std::move(copy_); };
   setup_.keep_dir = request.value("keep_dir", "");
+  setup_.destinations = static_cast<uint32_t>(workload_.receivers);
+  setup_.destination_index = destination_index(host);
   setup_.network = network_.get();
   setup_.transport = &native_transport();
   setup_.suspend_app = [this] {
@@ -260,9 +280,11 @@ nlohmann::json AgentSession::dirty_and_sync(const nlohmann::json& request) {
       dirty_round(geometry_, workload_.dirty_ratio.value(), seed_, request.at("round"));
   const Deadline before = Clock::now();
   apply_changes(changes, memory());
-  const double write_s = since(before);
+  const Deadline changed = Clock::now();
+  const double write_s = seconds(changed - before);
   nlohmann::json synced = sync();
   synced["write_s"] = write_s;
+  synced["changed_ns"] = changed.time_since_epoch().count();
   return synced;
 }
 
@@ -275,6 +297,35 @@ nlohmann::json AgentSession::sync() {
   return {{"sync_s", elapsed},
           {"payload_B", report->payload_bytes},
           {"chunks_moved", report->chunks_moved}};
+}
+
+nlohmann::json AgentSession::expect_round(const nlohmann::json& request) {
+  awaited_ = dirty_round(geometry_, workload_.dirty_ratio.value(), seed_, request.at("round"));
+  auto work = [&, bytes = memory()] {
+    for (ByteChange& change : awaited_) change.flip ^= bytes[change.offset];
+  };
+  if (const AccessFault fault = guarded(work)) throw_access_fault(fault);
+  return nlohmann::json::object();
+}
+
+// What has been there once is not looked at again: the next round comes after all of this one.
+nlohmann::json AgentSession::await_round() {
+  const Deadline end = after(limit_);
+  size_t seen = 0;
+  while (true) {
+    auto work = [&, bytes = memory()] {
+      while (seen < awaited_.size() && bytes[awaited_[seen].offset] == awaited_[seen].flip) ++seen;
+    };
+    if (const AccessFault fault = guarded(work)) throw_access_fault(fault);
+    const Deadline now = Clock::now();
+    if (seen == awaited_.size()) return {{"equal_ns", now.time_since_epoch().count()}};
+    side_->rethrow_failure();
+    if (now > end)
+      throw_errno("waiting for a round's changes; " + std::to_string(seen) + " of " +
+                      std::to_string(awaited_.size()) + " came",
+                  ETIMEDOUT);
+    sleep_until_deadline(now + kLookInterval);
+  }
 }
 
 nlohmann::json AgentSession::digest() {

@@ -8,6 +8,7 @@
 
 #include "approaches/sync_strategy.h"
 #include "harness/application.h"
+#include "harness/dirty_rounds.h"
 #include "harness/process_meter.h"
 #include "harness/suite.h"
 #include "lib/os/awake_cpus.h"
@@ -25,6 +26,8 @@ namespace memsync {
 //   hand_over               finalize() and settle() while the application goes on (destination)
 //   dirty_and_sync {round}  changes chunks, then sync() (whose changes they are)
 //   sync                    sync() alone (source)
+//   expect_round {round}    notes what the round's changes will make of the region (destination)
+//   await_round             looks every millisecond; answers when all of them were there
 //   digest                  of the region as the application sees it
 //   echo                    listens (first call), then echoes one stream (real machines)
 //   ping {host, probes}     round trips over the network (real machines)
@@ -46,6 +49,8 @@ class AgentSession {
   nlohmann::json hand_over();
   nlohmann::json dirty_and_sync(const nlohmann::json& request);
   nlohmann::json sync();
+  nlohmann::json expect_round(const nlohmann::json& request);
+  nlohmann::json await_round();
   nlohmann::json digest();
   nlohmann::json echo_once();
   nlohmann::json ping(const nlohmann::json& request);
@@ -75,6 +80,7 @@ class AgentSession {
   SideSetup setup_;
   std::unique_ptr<Reader> copy_;  // until the side takes it
   std::optional<WriterScript> script_;
+  std::vector<ByteChange> awaited_;  // `flip` is what the byte will be
   ProcessMeter meter_;
   std::optional<Deadline> opened_;  // t0
   uint64_t prefetched_at_open_ = 0;

@@ -35,6 +35,7 @@ class Hosts {
   Hosts(WorkloadKind does, const Given& options, const Json& more = Json::object()) {
     Json request = {{"do", "prepare"},
                     {"role", "source"},
+                    {"host", "source"},
                     {"approach", "floor"},
                     {"options", options},
                     {"workload", to_json(workload_of(does))},
@@ -45,6 +46,7 @@ class Hosts {
     request.update(more);
     source.answer(request);
     request["role"] = "destination";
+    request["host"] = "destination0";
     destination.answer(request);
     source_opened = source.answer({{"do", "open"}});
     destination_opened = destination.answer({{"do", "open"}});

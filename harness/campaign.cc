@@ -209,6 +209,7 @@ void Campaign::adjust_suite() {
 void Campaign::make_plan_and_order() {
   Machine machine = this_machine();
   machine.peers = options_.peers;
+  if (options_.remote) machine.destinations_max = 1;
   if (options_.remote)
     machine.unmet = [here = machine.unmet](const SyncStrategy& strategy, const Options& options) {
       auto unmet = here(strategy, options);
@@ -275,7 +276,10 @@ const Calibration* Campaign::calibration_of(size_t link, unsigned block) {
   Calibration calibration;
   for (int attempt = tried && !known->second.calibration.ok() ? 2 : 0; attempt < 3; ++attempt) {
     interrupt_->check();
-    const auto made = make_link(link_setup(suite_, link, plan_.engine));
+    // What it measures is the line, both ways, before anything is forbidden or cut.
+    LinkSetup setup = link_setup(suite_, link, plan_.engine);
+    setup.dials = Dials::any;
+    const auto made = make_link(setup);
     calibration = calibrate(*made);
     calibration_log_.push_back(calibration_json(calibration, suite_.links[link]));
     if (calibration.ok()) break;

@@ -68,6 +68,11 @@ Row dimensions_of(const Suite& suite, const Cell& cell, const CampaignFacts& fac
     row.set("rtt_cfg_s", seconds(link.shape.rtt));
     row.set("loss_cfg_ratio", link.shape.loss_ratio);
     row.set("queue_cfg_B", queue_bytes_of(link.shape));
+    row.set("dials", std::string(dials_name(link.dials)));
+    if (link.cut) {
+      row.set("cut_after_cfg_s", seconds(link.cut->after));
+      row.set("cut_cfg_s", seconds(link.cut->length));
+    }
   }
   row.set("t_start_utc", utc_now_iso());
   row.set("host_id", facts.host.at("host_id").get<std::string>());

@@ -21,6 +21,7 @@ Machine this_machine() {
   machine.cpu_count = std::thread::hardware_concurrency();
   machine.strategies = registered_strategies();
   machine.shape_problem = shape_problem;
+  machine.dials_problem = dials_problem;
   machine.unmet = [](const SyncStrategy& strategy, const Options& options) {
     return strategy.unmet_requirements(options);
   };

@@ -10,6 +10,7 @@
 #include "approaches/peer.h"
 #include "harness/access_pattern.h"
 #include "harness/exit_codes.h"
+#include "harness/outage.h"
 #include "harness/peer_process.h"
 #include "harness/peer_report.h"
 #include "harness/repetition_folders.h"
@@ -75,6 +76,9 @@ class PeerRepetition {
     wait_until([&] { return source_part_->said_a_line() || source_part_->end(); });
     if (source_part_->end() && !source_part_->said_a_line()) check_end(*source_part_, "source");
     const Deadline start = Clock::now();
+    const auto& cut = setup_.suite.links[setup_.cell.link].cut;
+    if (cut) outage_.emplace(*link_, *cut);
+    if (outage_) outage_->begin();
     destination_part_.emplace(
         process_setup("destination", link_->destination(), placement.destination));
     wait_until([&] { return destination_part_->end() || destination_part_->said_too_much(); });
@@ -82,6 +86,7 @@ class PeerRepetition {
       throw RepetitionFailure("failed", fmt::format("the peer wrote more than {} B on stdout",
                                                     PeerProcess::kOutputMax));
     check_end(*destination_part_, "destination");
+    if (outage_) row_.set("cut_s", seconds(outage_->end()));
     judge(seconds(Clock::now() - start));
   }
 
@@ -133,13 +138,15 @@ class PeerRepetition {
     while (!done()) {
       interrupt_.check();
       link_->check_alive();
+      if (outage_) outage_->act();
       if (auto failure = source_->ended()) throw RepetitionFailure(*failure);
       if (Clock::now() >= deadline_)
         throw RepetitionFailure("timeout", "the peer did not end in time");
       std::vector<pollfd> waits{{interrupt_.descriptor().get(), POLLIN, 0}};
       for (auto* process : {&source_part_, &destination_part_})
         if (*process) (*process)->add_waits(waits);
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - Clock::now());
+      const Deadline next = outage_ ? std::min(deadline_, outage_->next()) : deadline_;
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
       ::poll(waits.data(), waits.size(),
              static_cast<int>(std::clamp<int64_t>(left.count(), 0, 250)));
       for (auto* process : {&source_part_, &destination_part_})
@@ -252,6 +259,7 @@ class PeerRepetition {
   const Deadline deadline_;
   FileDescriptor content_, trace_;
   std::unique_ptr<Link> link_;
+  std::optional<Outage> outage_;
   std::optional<Agent> source_;  // after link_: all of these end before their namespaces go
   std::optional<PeerProcess> source_part_, destination_part_;
 };

@@ -64,7 +64,7 @@ std::string link_problem(const LinkSpec& link, const EngineState* engine, const 
                               " is not available: " + engine->reason,
                           engine->next_step);
   std::string problem = machine.shape_problem(engine->engine, link.shape);
-  if (problem.empty()) return "";
+  if (problem.empty()) return machine.dials_problem(link.dials);
   // A better engine that isn't available is what would help.
   for (const EngineState& other : machine.engines)
     if (!other.available && !other.reason.empty() &&
@@ -200,8 +200,11 @@ class Planner {
       cell.status = CellStatus::unsupported;
       return;
     }
-    cell.estimated_s = estimate_seconds(approach.strategy, approach.options, workload,
-                                        suite_.links[cell.link].shape);
+    const LinkSpec& link = suite_.links[cell.link];
+    cell.estimated_s = estimate_seconds(approach.strategy, approach.options, workload, link.shape);
+    // Who is not done before the cut is not done before the mending.
+    if (link.cut && uses_link(approach.strategy, approach.options))
+      cell.estimated_s = std::max(cell.estimated_s, seconds(link.cut->after + link.cut->length));
     refuse_if_too_long(cell, workload);
   }
 
@@ -218,6 +221,9 @@ class Planner {
     std::string reason = capability_problem(std::string(strategy.info().name),
                                             strategy.capabilities(approach.options),
                                             suite_.workloads[cell.workload]);
+    if (reason.empty() && suite_.workloads[cell.workload].receivers > machine_.destinations_max)
+      reason = "there are at most " + std::to_string(machine_.destinations_max) +
+               " hosts to be destinations; lower `receivers`";
     if (reason.empty()) reason = backend_problem(approach.options, suite_.workloads[cell.workload]);
     if (reason.empty())
       reason =

@@ -17,9 +17,12 @@ struct Machine {
   std::vector<EngineState> engines{};  // in order of preference: probe_engines()
   uint64_t memory_available_bytes = 0;
   unsigned cpu_count = 1;
+  uint64_t destinations_max = kDestinationsMax;  // hosts that can be destinations
   StrategyDirectory strategies{};
   // Why an engine can't make a shape, "" when it can: shape_problem().
   std::function<std::string(LinkEngine, const LinkShape&)> shape_problem{};
+  // Why it can't keep the source from dialling, "" when it can: dials_problem().
+  std::function<std::string(Dials)> dials_problem{};
   // What this machine lacks for an approach: SyncStrategy::unmet_requirements().
   std::function<std::vector<std::string>(const SyncStrategy&, const Options&)> unmet{};
   std::map<std::string, std::string> peers{};  // name -> program: what `peer:NAME` may name

@@ -28,6 +28,7 @@ inline Machine capable_machine() {
   machine.cpu_count = 2;
   machine.strategies = described_strategies();
   machine.shape_problem = described_shape_problem;
+  machine.dials_problem = [](Dials) { return std::string(); };
   machine.unmet = [](const SyncStrategy&, const Options&) { return std::vector<std::string>{}; };
   return machine;
 }

@@ -119,6 +119,33 @@ TEST(Plan, SaysWhatTheMachineLacks) {
   EXPECT_THAT(back.cells[0].reason, StartsWith("userfaultfd is not permitted"));
 }
 
+TEST(Plan, SaysThatTheSourceCannotBeKeptFromDialling) {
+  Machine machine = capable_machine();
+  machine.dials_problem = [](Dials dials) {
+    return std::string(dials == Dials::destination ? "no nft is here" : "");
+  };
+  const Plan plan = make_plan(suite_of(kScan, "{use: wan}, {use: nat}"), machine);
+  EXPECT_EQ(cell_of(plan, "tcp_copy/scan/wan").status, CellStatus::planned);
+  EXPECT_EQ(cell_of(plan, "tcp_copy/scan/nat").reason, "no nft is here");
+}
+
+TEST(Plan, ExpectsWhoCrossesALinkToOutlastItsCut) {
+  const Plan plan = make_plan(suite_of(kScan, "{use: lan}, {use: outage}"), capable_machine());
+  EXPECT_LT(cell_of(plan, "tcp_copy/scan/lan").estimated_s, 1);
+  EXPECT_EQ(cell_of(plan, "tcp_copy/scan/outage").estimated_s, 6);
+  EXPECT_LT(cell_of(plan, "floor/scan/outage").estimated_s, 1);
+}
+
+TEST(Plan, SaysWhenThereAreNotSoManyHosts) {
+  Machine machine = capable_machine();
+  machine.destinations_max = 1;
+  const Plan plan = make_plan(suite_of("{name: two, does: update, region: 1MiB, receivers: 2}",
+                                       "{use: lan}", "{use: mmap_push}"),
+                              machine);
+  EXPECT_EQ(plan.cells[0].reason,
+            "there are at most 1 hosts to be destinations; lower `receivers`");
+}
+
 TEST(Plan, SaysWhatAPeerCannotBeAsked) {
   Machine machine = capable_machine();
   const std::string reads =

@@ -30,7 +30,8 @@ Json capabilities_json(const Capabilities& can) {
           {"tracks_writes", can.tracks_writes},
           {"readable_before_complete", can.readable_before_complete},
           {"destinations_max", can.destinations_max},
-          {"shares_memory", can.shares_memory}};
+          {"shares_memory", can.shares_memory},
+          {"source_dials", can.source_dials}};
 }
 
 Json option_json(const OptionSpec& option) {
@@ -92,13 +93,21 @@ Json demand_json(const Demand& demand) {
           {"pairs", demand.pairs}};
 }
 
-Json link_json(const std::string& name, const LinkShape& shape) {
-  Json json = {{"name", name},
+Json link_json(const LinkSpec& link) {
+  const LinkShape& shape = link.shape;
+  Json json = {{"name", link.name},
                {"rtt_s", seconds(shape.rtt)},
                {"loss_ratio", shape.loss_ratio},
                {"jitter_s", seconds(shape.jitter)},
                {"queue_B", queue_bytes_of(shape)},
+               {"dials", dials_name(link.dials)},
+               {"cut_after_s", nullptr},
+               {"cut_s", nullptr},
                {"rate_Bps", nullptr}};
+  if (link.cut) {
+    json["cut_after_s"] = seconds(link.cut->after);
+    json["cut_s"] = seconds(link.cut->length);
+  }
   if (shape.bits_per_second) json["rate_Bps"] = static_cast<double>(*shape.bits_per_second) / 8;
   return json;
 }
@@ -136,6 +145,8 @@ Json list_json() {
     json["links"].push_back({{"name", profile.name},
                              {"rate", profile.rate},
                              {"rtt", profile.rtt},
+                             {"dials", profile.dials},
+                             {"cut_for", profile.cut_for},
                              {"summary", profile.summary}});
   json["link_engines"] = Json::array();
   for (const EngineState& engine : probe_engines())
@@ -210,7 +221,7 @@ Json registry_json(const Suite& suite, LinkEngine engine) {
     json["workloads"].push_back(entry);
   }
   for (const LinkSpec& link : suite.links) {
-    Json entry = link_json(link.name, link.shape);
+    Json entry = link_json(link);
     entry["engine"] = engine_name(link.engine.value_or(engine));
     json["links"].push_back(entry);
   }

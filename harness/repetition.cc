@@ -1,27 +1,52 @@
 #include "harness/repetition.h"
 
-#include <memory>
+#include <algorithm>
+#include <fmt/format.h>
 #include <numeric>
 
 #include "approaches/peer.h"
 #include "approaches/registry.h"
-#include "harness/environment.h"
 #include "harness/noise.h"
 #include "harness/peer_repetition.h"
 #include "harness/repetition_folders.h"
+#include "harness/repetition_hosts.h"
 #include "harness/repetition_parts.h"
+#include "harness/repetition_update.h"
 #include "harness/samples.h"
-#include "lib/os/mapping.h"
 
 namespace memsync {
 
 namespace {
 
-// How long the other side may take to say what it saw when one agent has died.
-constexpr auto kWitnessLimit = std::chrono::seconds(12);
 constexpr double kImpossible = 1.02;  // of the limit
 
 using Json = nlohmann::json;
+
+std::optional<double> median_of(std::vector<double> values) {
+  if (values.empty()) return std::nullopt;
+  std::ranges::sort(values);
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+// Adds what all of `parts` say to one: numbers are added, but a peak is the highest one's.
+Json together(const std::vector<Json>& parts) {
+  Json sum = parts.front();
+  for (size_t i = 1; i < parts.size(); ++i)
+    for (auto& [name, value] : sum.items()) {
+      if (!parts[i].contains(name)) continue;
+      const Json& other = parts[i][name];
+      if (value.is_object())
+        value = together({value, other});
+      else if (name.starts_with("peak_"))
+        value = std::max(value, other);
+      else if (value.is_number_unsigned())
+        value = value.get<uint64_t>() + other.get<uint64_t>();
+      else if (value.is_number())
+        value = value.get<double>() + other.get<double>();
+    }
+  return sum;
+}
 
 class Repetition {
  public:
@@ -32,16 +57,27 @@ class Repetition {
         interrupt_(interrupt),
         row_(row),
         workload_(setup.suite.workloads[setup.cell.workload]),
-        approach_(setup.suite.approaches[setup.cell.approach]),
-        deadline_(after(setup.suite.timeout)) {}
+        approach_(setup.suite.approaches[setup.cell.approach]) {}
 
   void run() {
-    make_hosts();
+    hosts_.emplace(setup_, interrupt_);
+    try {
+      work();
+    } catch (...) {
+      note_end();
+      throw;
+    }
+    row_.set("integrity_ok", true);
+    row_.set("status", "ok");
+  }
+
+ private:
+  void work() {
     prepare();
     measure_external_rtt();
-    call(*source_, {{"do", "open"}});
-    const Json opened = call(*destination_, {{"do", "open"}});
-    copy_member(opened, "open_s", row_, "open_s");
+    call(source(), {{"do", "open"}});
+    hosts_->begin_work();
+    set_open(hosts_->call_destinations({{"do", "open"}}));
     switch (workload_.does) {
       case WorkloadKind::read:
         read();
@@ -53,66 +89,55 @@ class Repetition {
         hand_over();
         break;
     }
+    end_outage();
     finish();
-    row_.set("integrity_ok", true);
-    row_.set("status", "ok");
   }
 
- private:
-  void make_hosts() {
-    const Placement placement = setup_.suite.placement_of(approach_);
-    if (setup_.remote != nullptr) {
-      source_ = Agent::dial("source", setup_.remote->source, setup_.remote->token);
-      destination_ = Agent::dial("destination0", setup_.remote->destination, setup_.remote->token);
-      same_version(*source_);
-      same_version(*destination_);
-      return;
-    }
-    link_ = make_link(link_setup(setup_.suite, setup_.cell.link, setup_.engine));
-    const SyncStrategy* strategy = find_strategy(approach_.use);
-    if (strategy->info().can.shares_memory)
-      shared_memory_ = FileDescriptor::memory_file(
-          "memsync-region", round_up_to_page(workload_.region_bytes) + page_bytes());
-    const auto start = [&](const std::string& name, const NetworkNamespace& network,
-                           std::optional<unsigned> cpu) {
-      AgentStart agent = agent_start(setup_, name, network, cpu);
-      if (shared_memory_.is_open()) agent.shared_memory = &shared_memory_;
-      return Agent::start(agent);
-    };
-    source_ = start("source", link_->source(), placement.source);
-    destination_ = start("destination0", link_->destination(), placement.destination);
+  // Of several destinations, the last one's.
+  void set_open(const std::vector<Json>& opened) {
+    double longest_s = 0;
+    for (const Json& answer : opened)
+      longest_s = std::max(longest_s, answer.at("open_s").get<double>());
+    row_.set("open_s", longest_s);
   }
 
-  void same_version(Agent& agent) {
-    const std::string version = call(agent, {{"do", "hello"}}).value("version", "unknown");
-    if (version != tool_version())
-      throw RepetitionFailure("failed", "the " + agent.name() + "'s agent is memsync " + version +
-                                            ", this is " + tool_version() +
-                                            ": build the same on both machines");
+  void end_outage() {
+    const auto cut = hosts_->end_work();
+    if (!cut) return;
+    row_.set("cut_s", seconds(*cut));
+    if (*cut == Nanoseconds::zero() && crosses_link())
+      throw RepetitionFailure("invalid",
+                              "the work was done before the link was cut: nothing was seen of an "
+                              "outage; make the region larger or `cut_after` shorter");
+  }
+
+  // What is known of a repetition that is not ok: neither is a measure.
+  void note_end() {
+    if (const auto gave_up = hosts_->work_time()) row_.set("gave_up_s", seconds(*gave_up));
+    if (const auto cut = hosts_->end_work()) row_.set("cut_s", seconds(*cut));
   }
 
   void prepare() {
-    source_->send(prepare_request(setup_, "source", addresses()));
-    destination_->send(prepare_request(setup_, "destination", addresses()));
-    receive(*source_);
-    receive(*destination_);
+    const Json addresses = hosts_->addresses();
+    source().send(prepare_request(setup_, "source", addresses));
+    for (size_t i = 0; i < hosts_->destinations(); ++i)
+      hosts_->destination(i).send(
+          prepare_request(setup_, "destination" + std::to_string(i), addresses));
+    receive(source());
+    hosts_->receive_destinations();
   }
 
-  Json addresses() const {
-    if (setup_.remote == nullptr)
-      return {{"source", link_->source_address()}, {"destination0", link_->destination_address()}};
-    const auto host = [](const std::string& address) {
-      return address.substr(0, address.rfind(':'));
-    };
-    return {{"source", host(setup_.remote->source)},
-            {"destination0", host(setup_.remote->destination)}};
+  bool crosses_link() const {
+    const SyncStrategy* strategy = find_strategy(approach_.use);
+    return uses_link(*strategy, Options(strategy->info().options, approach_.with));
   }
 
   void read() {
-    const Json result = call(*destination_, {{"do", "read"}});
+    const Json result = call(destination(), {{"do", "read"}});
     const uint64_t accesses = result.at("accesses");
-    expect(result.at("digest"), expectations_.read(setup_.cell.workload, accesses, setup_.draw),
-           "the bytes of " + std::to_string(accesses) + " accesses");
+    expect_digest(result.at("digest"),
+                  expectations_.read(setup_.cell.workload, accesses, setup_.draw),
+                  "the bytes of " + std::to_string(accesses) + " accesses");
     const double elapsed = result.value("elapsed_s", 0.0);
     const uint64_t checked = result.at("checked_B");
     row_.set("accesses", accesses);
@@ -127,68 +152,28 @@ class Repetition {
     destination_moved_ = result.at("moved");
   }
 
-  void update() {
-    if (workload_.writer)
-      update_beside_writer();
-    else
-      update_in_rounds();
-    row_.set("accesses", workload_.rounds);
-  }
-
   // The measured work: neither the writer's time nor the checks belong to it.
-  void set_syncs(const std::vector<double>& syncs_s) {
+  void update() {
+    UpdateOutcome outcome = run_update(setup_, *hosts_, expectations_);
     std::vector<uint64_t> latencies_ns;  // a sync() may take minutes
-    for (const double took_s : syncs_s) latencies_ns.push_back(static_cast<uint64_t>(took_s * 1e9));
-    const double together = std::accumulate(syncs_s.begin(), syncs_s.end(), 0.0);
+    for (const double took_s : outcome.syncs_s)
+      latencies_ns.push_back(static_cast<uint64_t>(took_s * 1e9));
+    const double together = std::accumulate(outcome.syncs_s.begin(), outcome.syncs_s.end(), 0.0);
     row_.set("duration_s", together);
     row_.set("full_s", together);
     set_latencies(summarize_latencies(std::move(latencies_ns)));
-  }
-
-  void update_in_rounds() {
-    Agent& writer = workload_.changes_at_destination ? *destination_ : *source_;
-    Agent& reader = workload_.changes_at_destination ? *source_ : *destination_;
-    // A first touch would be pulled within the change, whose time is to be that of noticing it.
-    if (workload_.changes_at_destination)
-      expect(call(*destination_, {{"do", "digest"}}).at("digest"),
-             expectations_.content(setup_.cell.workload), "the region", "destination");
-    std::vector<double> syncs_s;
-    double write_s = 0;
-    for (uint64_t round = 0; round < workload_.rounds; ++round) {
-      const Json synced = call(writer, {{"do", "dirty_and_sync"}, {"round", round}});
-      syncs_s.push_back(synced.at("sync_s"));
-      write_s += synced.at("write_s").get<double>();
-      expect(call(reader, {{"do", "digest"}}).at("digest"),
-             expectations_.after_round(setup_.cell.workload, round),
-             "the region after round " + std::to_string(round + 1),
-             workload_.changes_at_destination ? "source" : "destination");
-    }
-    row_.set("checked_B", workload_.rounds * workload_.region_bytes);
-    row_.set("write_s", write_s);
-    set_syncs(syncs_s);
-  }
-
-  void update_beside_writer() {
-    std::vector<double> syncs_s;
-    call(*source_, {{"do", "write_start"}});
-    for (uint64_t round = 0; round < workload_.rounds; ++round) {
-      pause(workload_.after);
-      syncs_s.push_back(call(*source_, {{"do", "sync"}}).at("sync_s"));
-    }
-    const Json stopped = call(*source_, {{"do", "write_stop"}});
-    call(*source_, {{"do", "sync"}});
-    expect(call(*destination_, {{"do", "digest"}}).at("digest"),
-           expectations_.after_writer(setup_.cell.workload, stopped.at("operations")),
-           "the region after the writer's last operation");
-    row_.set("checked_B", workload_.region_bytes);
-    set_syncs(syncs_s);
+    row_.set("checked_B", outcome.checked_bytes);
+    row_.set("write_s", outcome.write_s);
+    row_.set("lag_first_s", median_of(outcome.first_lags_s));
+    row_.set("lag_all_s", median_of(outcome.all_lags_s));
+    row_.set("accesses", workload_.rounds);
   }
 
   void hand_over() {
-    call(*source_, {{"do", "write_start"}});
-    pause(workload_.after);
-    const Json moved = call(*destination_, {{"do", "hand_over"}});
-    const Json stopped = call(*source_, {{"do", "write_stop"}});
+    call(source(), {{"do", "write_start"}});
+    hosts_->pause(workload_.after);
+    const Json moved = call(destination(), {{"do", "hand_over"}});
+    const Json stopped = call(source(), {{"do", "write_stop"}});
     ApplicationLog log;
     log.operations = moved.at("operations");
     log.done_ns = moved.at("done_ns").get<std::vector<int64_t>>();
@@ -197,8 +182,8 @@ class Repetition {
     const ReplayVerdict verdict =
         expectations_.handover(setup_.cell.workload, stopped.at("operations"), log);
     if (!verdict.problem.empty()) throw RepetitionFailure("corrupt", verdict.problem);
-    expect(call(*destination_, {{"do", "digest"}}).at("digest"), verdict.final_digest,
-           "the region after the hand-over");
+    expect_digest(call(destination(), {{"do", "digest"}}).at("digest"), verdict.final_digest,
+                  "the region after the hand-over");
     // Two machines have two clocks; their difference is not known, so there is no blackout to tell.
     const bool wrote = stopped.at("operations").get<uint64_t>() > 0;
     if (verdict.first_correct_ns && wrote && setup_.remote == nullptr)
@@ -217,8 +202,9 @@ class Repetition {
 
   // The two ends end; what they moved and spent goes into the row.
   void finish() {
-    const Json destination = call(*destination_, {{"do", "finish"}});
-    const Json source = call(*source_, {{"do", "finish"}});
+    const std::vector<Json> all = hosts_->call_destinations({{"do", "finish"}});
+    const Json destination = together(all);
+    const Json source = call(this->source(), {{"do", "finish"}});
     // Of a read, what had come by its last access: whoever reads ahead goes on after it.
     const Json& moved = destination_moved_.is_null() ? destination.at("moved") : destination_moved_;
     copy_member(moved, "payload_received", row_, "payload_B");
@@ -233,20 +219,40 @@ class Repetition {
     copy_member(destination.at("spent"), "peak_rss_B", row_, "peak_rss_dst_B");
     copy_member(source.at("spent"), "cpu_s", row_, "cpu_src_s");
     copy_member(source.at("spent"), "peak_rss_B", row_, "peak_rss_src_B");
-    if (link_) set_wire();
+    if (hosts_->link() != nullptr) set_wire();
+    if (hosts_->link() != nullptr) set_hosts(source, all);
     set_limit(moved);
     set_trace(moved);
   }
 
   void set_wire() {
-    const WireCounters wire = link_->counters();
+    const WireCounters wire = hosts_->link()->counters();
     row_.set("wire_tx_B", wire.sent_bytes);
     row_.set("wire_rx_B", wire.received_bytes);
     row_.set("wire_pkts", wire.packets);
-    if (setup_.engine == LinkEngine::tun) row_.set("cpu_link_s", seconds(link_->engine_cpu()));
+    if (setup_.engine == LinkEngine::tun)
+      row_.set("cpu_link_s", seconds(hosts_->link()->engine_cpu()));
     if (const std::string checked = row_.get("checked_B"); !checked.empty())
       row_.set("amplification_ratio",
                static_cast<double>(wire.sent_bytes + wire.received_bytes) / std::stod(checked));
+  }
+
+  // Each host by itself, in the link's order.
+  void set_hosts(const Json& source, const std::vector<Json>& destinations) {
+    std::string sent, received, cpu;
+    const auto add = [](std::string& list, const std::string& host, const std::string& value) {
+      list += (list.empty() ? "" : ";") + host + "=" + value;
+    };
+    const auto counts = hosts_->link()->host_counters();
+    for (size_t i = 0; i < counts.size() && i <= destinations.size(); ++i) {
+      const Json& ended = i == 0 ? source : destinations[i - 1];
+      add(sent, counts[i].name, std::to_string(counts[i].sent_bytes));
+      add(received, counts[i].name, std::to_string(counts[i].received_bytes));
+      add(cpu, counts[i].name, fmt::format("{:.6g}", ended.at("spent").value("cpu_s", 0.0)));
+    }
+    row_.set("wire_tx_by_host_B", sent);
+    row_.set("wire_rx_by_host_B", received);
+    row_.set("cpu_by_host_s", cpu);
   }
 
   // What no implementation can exceed, and the judgement that this one did not.
@@ -303,73 +309,18 @@ class Repetition {
   // On real machines nobody calibrates the link: what it does is measured beside the work.
   void measure_external_rtt() {
     if (setup_.remote == nullptr) return;
-    call(*source_, {{"do", "echo"}});
-    source_->send({{"do", "echo"}});
-    const Json pinged = call(*destination_, {{"do", "ping"}, {"host", "source"}, {"probes", 50}});
-    receive(*source_);
+    call(source(), {{"do", "echo"}});
+    source().send({{"do", "echo"}});
+    const Json pinged = call(destination(), {{"do", "ping"}, {"host", "source"}, {"probes", 50}});
+    receive(source());
     copy_member(pinged.at("rtt"), "p50_s", row_, "rtt_p50_meas_s");
     copy_member(pinged.at("rtt"), "p99_s", row_, "rtt_p99_meas_s");
   }
 
-  void expect(const Json& got, const Digest& wanted, const std::string& what,
-              const std::string& where = "destination") {
-    if (got == to_hex(wanted)) return;
-    throw RepetitionFailure("corrupt", what + " at the " + where + ": digest " +
-                                           got.get<std::string>() + " instead of " +
-                                           to_hex(wanted));
-  }
-
-  // The workload's own time: the writer works while nobody talks.
-  void pause(Nanoseconds duration) {
-    const Deadline end = after(duration);
-    while (Clock::now() < end) {
-      interrupt_.check();
-      if (link_) link_->check_alive();
-      if (auto failure = source_->ended()) throw RepetitionFailure(*failure);
-      if (Clock::now() >= deadline_)
-        throw RepetitionFailure("timeout", "the time ended before the hand-over");
-      sleep_until_deadline(std::min(end, after(std::chrono::milliseconds(20))));
-    }
-  }
-
-  Json call(Agent& agent, const Json& request) {
-    agent.send(request);
-    return receive(agent);
-  }
-
-  // An answer, or the repetition's failure. When the one that is waited for fails because the other
-  // died, both are named.
-  Json receive(Agent& agent) {
-    try {
-      return wait_for(agent);
-    } catch (RepetitionFailure& failure) {
-      Agent& other = &agent == &*source_ ? *destination_ : *source_;
-      if (auto death = other.ended()) {
-        RepetitionFailure both("crashed", std::string(death->what()) + "; " + failure.what());
-        both.exit_code = death->exit_code;
-        both.signal = death->signal;
-        throw RepetitionFailure(both);
-      }
-      throw;
-    }
-  }
-
-  Json wait_for(Agent& agent) {
-    Agent& other = &agent == &*source_ ? *destination_ : *source_;
-    std::optional<Deadline> witness_deadline;
-    while (true) {
-      const Deadline look = std::min({deadline_, witness_deadline.value_or(Deadline::max()),
-                                      after(std::chrono::milliseconds(250))});
-      try {
-        return agent.receive(look, interrupt_);
-      } catch (const RepetitionFailure& failure) {
-        if (failure.status != "timeout" || Clock::now() >= deadline_) throw;
-        if (witness_deadline && Clock::now() >= *witness_deadline) throw;
-      }
-      if (link_) link_->check_alive();
-      if (!witness_deadline && other.ended()) witness_deadline = after(kWitnessLimit);
-    }
-  }
+  Agent& source() { return hosts_->source(); }
+  Agent& destination() { return hosts_->destination(); }
+  Json call(Agent& agent, const Json& request) { return hosts_->call(agent, request); }
+  Json receive(Agent& agent) { return hosts_->receive(agent); }
 
   const RepetitionSetup& setup_;
   Expectations& expectations_;
@@ -377,28 +328,35 @@ class Repetition {
   Row& row_;
   const Workload& workload_;
   const ApproachSpec& approach_;
-  const Deadline deadline_;
   Json destination_spent_;
   Json destination_moved_;  // until the last access: what came later was read ahead for nothing
-  FileDescriptor shared_memory_;
-  std::unique_ptr<Link> link_;
-  std::optional<Agent> source_;  // after link_: the agents end before their namespaces go
-  std::optional<Agent> destination_;
+  std::optional<RepetitionHosts> hosts_;
 };
 
 // Everything that was measured: gone from a row that is not ok.
 void clear_measures(Row& row) {
-  for (const char* column :
-       {"duration_s",    "open_s",         "first_access_s",   "accesses",
-        "checked_B",     "throughput_Bps", "latency_p50_s",    "latency_p99_s",
-        "latency_max_s", "full_s",         "durable_s",        "prefetched_at_open_B",
-        "blackout_s",    "suspend_s",      "collect_s",        "transfer_s",
-        "resume_s",      "settle_s",       "payload_B",        "window_B",
-        "wire_tx_B",     "wire_rx_B",      "wire_pkts",        "amplification_ratio",
-        "limit_Bps",     "limit_by",       "efficiency_ratio", "cpu_src_s",
-        "cpu_dst_s",     "cpu_link_s",     "peak_rss_src_B",   "peak_rss_dst_B",
-        "minor_faults",  "major_faults",   "ctx_switches",     "faults",
-        "write_s",       "overhead_s"})
+  for (const char* column : {"duration_s",        "open_s",
+                             "first_access_s",    "accesses",
+                             "checked_B",         "throughput_Bps",
+                             "latency_p50_s",     "latency_p99_s",
+                             "latency_max_s",     "full_s",
+                             "durable_s",         "prefetched_at_open_B",
+                             "blackout_s",        "suspend_s",
+                             "collect_s",         "transfer_s",
+                             "resume_s",          "settle_s",
+                             "payload_B",         "window_B",
+                             "wire_tx_B",         "wire_rx_B",
+                             "wire_pkts",         "amplification_ratio",
+                             "limit_Bps",         "limit_by",
+                             "efficiency_ratio",  "cpu_src_s",
+                             "cpu_dst_s",         "cpu_link_s",
+                             "peak_rss_src_B",    "peak_rss_dst_B",
+                             "minor_faults",      "major_faults",
+                             "ctx_switches",      "faults",
+                             "write_s",           "overhead_s",
+                             "lag_first_s",       "lag_all_s",
+                             "wire_tx_by_host_B", "wire_rx_by_host_B",
+                             "cpu_by_host_s"})
     row.clear(column);
 }
 

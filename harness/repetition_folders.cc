@@ -1,6 +1,7 @@
 #include "harness/repetition_folders.h"
 
 #include <filesystem>
+#include <vector>
 
 namespace memsync {
 
@@ -8,8 +9,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kHosts[] = {"source", "destination0"};
 constexpr int kKeepLevels = 4;  // kept/SERIES/WORKLOAD/LINK
+
+std::vector<std::string> hosts_of(const RepetitionSetup& setup) {
+  std::vector<std::string> hosts{"source"};
+  const uint64_t destinations = setup.suite.workloads[setup.cell.workload].receivers;
+  for (uint64_t i = 0; i < destinations; ++i) hosts.push_back("destination" + std::to_string(i));
+  return hosts;
+}
 
 }  // namespace
 
@@ -26,7 +33,7 @@ std::string make_keep_folder(const RepetitionSetup& setup, const std::string& ho
 
 void remove_empty_files(const RepetitionSetup& setup, Row& row) {
   std::error_code ignored;
-  for (const char* host : kHosts) {
+  for (const std::string& host : hosts_of(setup)) {
     const std::string log = log_path(setup, host);
     if (fs::file_size(log, ignored) == 0)
       fs::remove(log, ignored);

@@ -20,6 +20,7 @@ LinkSetup link_setup(const Suite& suite, size_t link, LinkEngine engine) {
   setup.shape = suite.links[link].shape;
   setup.cpu = suite.placement.link;
   setup.idle = suite.links[link].idle;
+  setup.dials = suite.links[link].dials;
   return setup;
 }
 
@@ -33,21 +34,29 @@ AgentStart agent_start(const RepetitionSetup& setup, const std::string& name,
   return agent;
 }
 
-nlohmann::json prepare_request(const RepetitionSetup& setup, const std::string& role,
+nlohmann::json prepare_request(const RepetitionSetup& setup, const std::string& host,
                                const nlohmann::json& addresses) {
   const ApproachSpec& approach = setup.suite.approaches[setup.cell.approach];
   return {{"do", "prepare"},
-          {"role", role},
+          {"role", host == "source" ? "source" : "destination"},
+          {"host", host},
           {"approach", approach.use},
           {"options", approach.with},
           {"workload", to_json(setup.suite.workloads[setup.cell.workload])},
           {"seed", setup.suite.seed},
           {"draw", setup.draw},
           {"may_sleep", setup.suite.links[setup.cell.link].idle == IdleCpus::sleep},
-          {"keep_dir", make_keep_folder(setup, role == "source" ? role : "destination0")},
+          {"keep_dir", make_keep_folder(setup, host)},
           {"region_id", to_hex(digest_of(std::as_bytes(std::span(setup.run_id))))},
           {"limit_s", seconds(setup.suite.timeout + kAgentGrace)},
           {"addresses", addresses}};
+}
+
+void expect_digest(const nlohmann::json& got, const Digest& wanted, const std::string& what,
+                   const std::string& where) {
+  if (got == to_hex(wanted)) return;
+  throw RepetitionFailure("corrupt", what + " at the " + where + ": digest " +
+                                         got.get<std::string>() + " instead of " + to_hex(wanted));
 }
 
 void copy_member(const nlohmann::json& from, const char* member, Row& row,

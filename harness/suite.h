@@ -81,6 +81,7 @@ struct Workload {
   bool changes_at_destination = false;        // update without `writer`: the other way round
   uint64_t rounds = 1;                        // update
   uint64_t receivers = 1;                     // update
+  bool is_watched = false;  // update: each destination says when a round's changes are there
   Nanoseconds after{};  // handover: start -> hand-over; update with a writer: start -> each sync()
   SuitePosition at{};
 
@@ -89,9 +90,17 @@ struct Workload {
   std::optional<uint64_t> access_count() const;
 };
 
+// The link is dead for a while, once, in each repetition.
+struct CutSpec {
+  Nanoseconds after{};  // from the call of open_destination()
+  Nanoseconds length{};
+};
+
 struct LinkSpec {
   std::string name{};
   LinkShape shape{};
+  Dials dials = Dials::any;
+  std::optional<CutSpec> cut{};
   std::optional<LinkEngine> engine{};  // empty: auto
   IdleCpus idle = IdleCpus::awake;     // while the link is there
   SuitePosition at{};
@@ -187,6 +196,8 @@ void use_content_file(Suite& suite, const std::string& path);
 // The links that have a name of their own.
 struct LinkProfile {
   std::string_view name, rate, rtt, summary;
+  std::string_view dials = "any";
+  std::string_view cut_for = "0ms";  // never, else 1 s after the beginning
 };
 std::span<const LinkProfile> link_profiles() noexcept;
 

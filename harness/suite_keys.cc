@@ -85,8 +85,11 @@ constexpr KeySpec kWorkloadKeys[] = {
      "source", kOptional, "", "", "source|destination", kUpdate},
     {"rounds", ValueKind::count, "how often the region changes and sync() is called", "1",
      kOptional, "1", "1000000", "", kUpdate},
-    {"receivers", ValueKind::count, "destinations that are kept in sync", "1", kOptional, "1",
-     "1000", "", kUpdate},
+    {"receivers", ValueKind::count,
+     "destinations that are kept in sync; where it is given, each looks every millisecond whether "
+     "a "
+     "round's changes are there (not beside a `writer`)",
+     "1", kOptional, "1", "1000", "", kUpdate},
     {"after", ValueKind::duration,
      "how long the writer writes before the hand-over is asked for, or before each sync()", "1s",
      kOptional, "0ms", "24h", "", kUpdate | kHandover},
@@ -103,7 +106,7 @@ constexpr KeySpec kWriterKeys[] = {
 constexpr KeySpec kLinkKeys[] = {
     {"name", ValueKind::label, "label of the link, unique; default: the profile's"},
     {"use", ValueKind::choice, "a named profile; keys beside it override its values", "", kOptional,
-     "", "", "local|lan|wan"},
+     "", "", "local|lan|wan|nat|outage"},
     {"rate", ValueKind::bit_rate, "each way, or `unlimited`", "unlimited", kOptional, "1kbit/s",
      "10000Gbit/s"},
     {"rtt", ValueKind::duration, "round-trip time, half of it each way", "0ms", kOptional, "0ms",
@@ -114,6 +117,15 @@ constexpr KeySpec kLinkKeys[] = {
     {"queue", ValueKind::queue,
      "bytes that wait for the rate, each way; auto: max(1.5 BDP, 256 KiB)", "auto", kOptional, "1B",
      "1TiB"},
+    {"dials", ValueKind::choice,
+     "who may begin a connection: any; destination: what the source begins is dropped, as behind a "
+     "NAT",
+     "any", kOptional, "", "", "any|destination"},
+    {"cut_for", ValueKind::duration,
+     "how long the link is dead, once in each repetition; 0ms: never", "0ms", kOptional, "0ms",
+     "24h"},
+    {"cut_after", ValueKind::duration, "when it is cut, counted from the call of open_destination",
+     "1s", kOptional, "0ms", "24h"},
     {"engine", ValueKind::choice,
      "what makes the link; one for all links of a suite. auto: the best that can make them all",
      "auto", kOptional, "", "", "auto|tc|tun|none"},

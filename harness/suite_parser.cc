@@ -16,6 +16,10 @@ constexpr LinkProfile kProfiles[] = {
     {"local", "unlimited", "0ms", "the same host, or its rack: no delay, no limit"},
     {"lan", "1Gbit/s", "1ms", "a local network"},
     {"wan", "100Mbit/s", "50ms", "a wide-area network"},
+    {"nat", "100Mbit/s", "50ms", "a wide-area network whose destination can't be dialled",
+     "destination"},
+    {"outage", "1Gbit/s", "1ms", "a local network that is cut for 5 s, 1 s after the beginning",
+     "any", "5s"},
 };
 
 LinkEngine engine_of(const std::string& name) {
@@ -132,10 +136,6 @@ LinkSpec parse_link(const SuiteSource& source, const SuiteNode& node) {
   Fields fields(source.file, node, key_table("links"));
   if (!fields.has("name") && !fields.has("use"))
     throw SuiteError(source.file, node.at, "a link has a `name`, or a profile to `use`");
-  if (const SuiteNode* use = fields.given("use");
-      use && (use->text == "nat" || use->text == "outage"))
-    fields.refuse(
-        "use", "the profile '" + use->text + "' is planned and not there yet: local, lan or wan");
   LinkSpec link;
   link.at = node.at;
   if (fields.has("use")) {
@@ -144,6 +144,8 @@ LinkSpec parse_link(const SuiteSource& source, const SuiteNode& node) {
       if (profile.name != link.name) continue;
       fields.set_default("rate", profile.rate);
       fields.set_default("rtt", profile.rtt);
+      fields.set_default("dials", profile.dials);
+      fields.set_default("cut_for", profile.cut_for);
     }
   }
   if (fields.has("name")) link.name = fields.text("name");
@@ -152,6 +154,11 @@ LinkSpec parse_link(const SuiteSource& source, const SuiteNode& node) {
   link.shape.loss_ratio = fields.ratio("loss");
   link.shape.jitter = fields.duration("jitter");
   link.shape.queue_bytes = fields.queue("queue");
+  if (fields.text("dials") == "destination") link.dials = Dials::destination;
+  if (const Nanoseconds length = fields.duration("cut_for"); length > Nanoseconds::zero())
+    link.cut = CutSpec{.after = fields.duration("cut_after"), .length = length};
+  else if (fields.has("cut_after"))
+    fields.refuse("cut_after", "of a link that is never cut: say `cut_for` too");
   if (const std::string engine = fields.text("engine"); engine != "auto")
     link.engine = engine_of(engine);
   if (fields.text("idle") == "sleep") link.idle = IdleCpus::sleep;

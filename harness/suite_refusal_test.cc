@@ -242,6 +242,8 @@ TEST(SuiteRefusal, NamesTheKeyOfAWorkload) {
        "s.yaml:3:46: `draws`: `fresh`, and sequential accesses are not drawn"},
       {"{name: w, does: read, region: 1KiB, access: random, draws: afresh}",
        "s.yaml:3:62: `draws`: 'afresh' is none of same fresh (did you mean 'fresh'?)"},
+      {"{name: w, does: update, region: 1KiB, changes: destination, receivers: 2}",
+       "s.yaml:3:74: `receivers`: more than one, and the changes are made at the destination"},
       {"{name: w, does: read, region: 1KiB, access: random:4}",
        "s.yaml:3:47: `access`: 'random:4' is no order of accesses: sequential, random, zipf:THETA, "
        "stride:BYTES or "
@@ -254,11 +256,13 @@ TEST(SuiteRefusal, NamesTheKeyOfAWorkload) {
 TEST(SuiteRefusal, NamesTheKeyOfALink) {
   const Refused cases[] = {
       {"{rtt: 1ms}", "s.yaml:3:3: a link has a `name`, or a profile to `use`"},
-      {"{use: lam}", "s.yaml:3:9: `use`: 'lam' is none of local lan wan (did you mean 'lan'?)"},
-      {"{use: nat}",
-       "s.yaml:3:9: `use`: the profile 'nat' is planned and not there yet: local, lan or wan"},
-      {"{use: outage}",
-       "s.yaml:3:9: `use`: the profile 'outage' is planned and not there yet: local, lan or wan"},
+      {"{use: lam}",
+       "s.yaml:3:9: `use`: 'lam' is none of local lan wan nat outage (did you mean 'lan'?)"},
+      {"{use: nat, dials: source}", "s.yaml:3:21: `dials`: 'source' is none of any destination"},
+      {"{use: outage, cut_for: 0ms, cut_after: 2s}",
+       "s.yaml:3:42: `cut_after`: of a link that is never cut: say `cut_for` too"},
+      {"{use: lan, cut_for: 5}",
+       "s.yaml:3:23: `cut_for`: '5' is no duration: write a number and one of ns us ms s min h"},
       {"{name: l, rtt: 0}",
        "s.yaml:3:18: `rtt`: '0' is no duration: write a number and one of ns us ms s min h"},
       {"{name: l, rtt: 2h}", "s.yaml:3:18: `rtt`: 2h is too large: at most 1h"},
@@ -284,6 +288,7 @@ TEST(SuiteRefusal, NamesTheKeyOfALink) {
   for (const Refused& each : cases)
     EXPECT_EQ(refusal(with_item("links", each.text)), each.sentence);
   EXPECT_EQ(refusal(with_item("links", "{name: l, loss: 0}")), "accepted");
+  EXPECT_EQ(refusal(with_item("links", "{use: lan, cut_for: 0ms}")), "accepted");
 }
 
 TEST(SuiteRefusal, NamesTheApproachAndItsOption) {

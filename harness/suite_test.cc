@@ -120,6 +120,37 @@ TEST(Suite, ReadsTheExampleOfItsDocumentation) {
   EXPECT_TRUE(suite.exclusions.at(0).links.empty());
 }
 
+TEST(SuiteLinks, HaveProfilesOfWhatGoesWrong) {
+  const Suite suite = parse_suite(
+      "{schema: 1, suite: s, workloads: [{name: w, does: read, region: 1MiB}], approaches: "
+      "[{use: floor}], links: [{use: nat}, {use: outage}, {use: outage, name: short, cut_for: 1s, "
+      "cut_after: 200ms}, {use: wan}]}",
+      "s.yaml", described_strategies());
+  EXPECT_EQ(suite.links[0].shape, suite.links[3].shape);
+  EXPECT_EQ(suite.links[0].dials, Dials::destination);
+  EXPECT_FALSE(suite.links[0].cut);
+  EXPECT_EQ(suite.links[1].shape, (LinkShape{1'000'000'000, 1ms, 0, 0ms, std::nullopt}));
+  EXPECT_EQ(suite.links[1].dials, Dials::any);
+  EXPECT_EQ(suite.links[1].cut->after, 1s);
+  EXPECT_EQ(suite.links[1].cut->length, 5s);
+  EXPECT_EQ(suite.links[2].cut->after, 200ms);
+  EXPECT_EQ(suite.links[2].cut->length, 1s);
+  EXPECT_EQ(suite.links[3].dials, Dials::any);
+  EXPECT_FALSE(suite.links[3].cut);
+}
+
+TEST_F(SuiteFiles, WatchTheDestinationsOnlyWhereReceiversAreAsked) {
+  EXPECT_FALSE(parse_with("{name: w, does: update, region: 1MiB}").workloads[0].is_watched);
+  const Workload one =
+      parse_with("{name: w, does: update, region: 1MiB, receivers: 1}").workloads[0];
+  EXPECT_TRUE(one.is_watched);
+  EXPECT_EQ(one.receivers, 1u);
+  EXPECT_FALSE(
+      parse_with("{name: w, does: update, region: 1MiB, receivers: 2, writer: {rate: 1MiB/s}}")
+          .workloads[0]
+          .is_watched);
+}
+
 TEST_F(SuiteFiles, DefaultsAreThoseOfTheTables) {
   const Suite suite = parse_with("{name: w, does: read, region: 10000B}");
   EXPECT_EQ(suite.seed, 1u);

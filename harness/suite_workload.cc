@@ -152,6 +152,10 @@ void read_changes(const SuiteSource& source, const Fields& fields, Workload& wor
   workload.changes_at_destination = fields.text("changes") == "destination";
   workload.rounds = fields.count("rounds");
   workload.receivers = fields.count("receivers");
+  if (workload.changes_at_destination && workload.receivers > 1)
+    fields.refuse("receivers", "more than one, and the changes are made at the destination");
+  workload.is_watched =
+      fields.has("receivers") && workload.dirty_ratio && !workload.changes_at_destination;
 }
 
 }  // namespace

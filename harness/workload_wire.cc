@@ -34,6 +34,7 @@ nlohmann::json to_json(const Workload& workload) {
                          {"access", to_json(workload.access)},
                          {"changes_at_destination", workload.changes_at_destination},
                          {"rounds", workload.rounds},
+                         {"receivers", workload.receivers},
                          {"threads", workload.threads},
                          {"is_computed", workload.is_computed}};
   if (workload.accesses) json["accesses"] = *workload.accesses;
@@ -57,6 +58,7 @@ Workload workload_from_json(const nlohmann::json& json) {
   workload.access = access_from_json(json.at("access"));
   workload.changes_at_destination = json.at("changes_at_destination");
   workload.rounds = json.at("rounds");
+  workload.receivers = json.at("receivers");
   workload.threads = json.at("threads");
   workload.is_computed = json.at("is_computed");
   if (json.contains("accesses")) workload.accesses = json["accesses"].get<uint64_t>();

@@ -26,6 +26,18 @@ table ip dials {
 }
 )";
 
+std::string problem_of_filtering() {
+  if (!find_program("nft"))
+    return "a destination that can't be dialled needs nft, which is not here; run scripts/setup "
+           "run";
+  try {
+    forbid_source_to_dial(NetworkNamespace::create());
+    return "";
+  } catch (const std::exception& problem) {
+    return "a destination that can't be dialled needs nf_tables: " + std::string(problem.what());
+  }
+}
+
 }  // namespace
 
 void forbid_source_to_dial(const NetworkNamespace& middle) {
@@ -36,17 +48,14 @@ void forbid_source_to_dial(const NetworkNamespace& middle) {
   throw std::runtime_error("nft: " + result.end.describe() + ": " + words);
 }
 
+std::string_view dials_name(Dials dials) noexcept {
+  return dials == Dials::any ? "any" : "destination";
+}
+
 std::string dials_problem(Dials dials) {
   if (dials == Dials::any) return "";
-  if (!find_program("nft"))
-    return "a destination that can't be dialled needs nft, which is not here; run scripts/setup "
-           "run";
-  try {
-    forbid_source_to_dial(NetworkNamespace::create());
-    return "";
-  } catch (const std::exception& problem) {
-    return "a destination that can't be dialled needs nf_tables: " + std::string(problem.what());
-  }
+  static const std::string kProblem = problem_of_filtering();
+  return kProblem;
 }
 
 }  // namespace memsync

@@ -85,6 +85,7 @@ enum class Dials : uint8_t {
   // nothing of that; what it sends in answer to the other side passes.
   destination,
 };
+std::string_view dials_name(Dials dials) noexcept;  // as in its declaration
 // Why this machine can't forbid the source to dial, with the next step; "" when it can, and for
 // `any`.
 std::string dials_problem(Dials dials);

@@ -115,7 +115,10 @@ constexpr StrategyInfo kRsync{
     .name = "rsync",
     .summary = "the rsync program, its daemon at the destination, run once per sync()",
     .reference = "Tridgell, Mackerras: The rsync algorithm (ANU TR-CS-96-05, 1996)",
-    .can = kTcpCopy.can,
+    .can = {.source_before = Access::read_write,
+            .destination_before = Access::read,
+            .writes_reach_peer = true,
+            .source_dials = true},
     .attachment = "file",
     .transport = "rsync"};
 

@@ -19,6 +19,8 @@ namespace memsync::rsync {
 
 // A message, or rsync's next byte, that takes longer has no peer any more.
 inline constexpr std::chrono::seconds kStallLimit(30);
+// rsync's source dials a daemon that listens already: who does not answer can't be reached.
+inline constexpr std::chrono::seconds kDialLimit(10);
 
 // The destination's. They throw std::system_error where the stream breaks or nothing comes.
 void ask_for_copy(Stream& stream, uint64_t size_bytes);

@@ -85,6 +85,7 @@ std::vector<std::string> switches_of(const Options& options, const Network& netw
   // time late, on tmpfs never: so every file is compared. --checksum would read it once more first.
   std::vector<std::string> switches = {"--ignore-times",
                                        "--timeout=" + std::to_string(kStallLimit.count()),
+                                       "--contimeout=" + std::to_string(kDialLimit.count()),
                                        "--address=" + network.address("source"),
                                        "--port=" + std::to_string(tcp_port(kDaemonService))};
   switches.emplace_back(options.text("mode") == "whole" ? "--whole-file" : "--no-whole-file");
