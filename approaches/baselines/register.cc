@@ -61,7 +61,8 @@ constexpr StrategyInfo kTcpCopy{
     .reference = "the plain socket copy that each approach has to beat",
     .can = {.source_before = Access::read_write,
             .destination_before = Access::read,
-            .writes_reach_peer = true},
+            .writes_reach_peer = true,
+            .destinations_max = 64},
     .attachment = "memory",
     .transport = "stream",
     .payload_is_exact = true};

@@ -88,7 +88,8 @@ SourceSide::SourceSide(SideSetup setup)
 SourceSide::~SourceSide() {
   listener_->close();
   MutexLock lock(mutex_);
-  if (stream_) stream_->shut_down();
+  is_ending_ = true;
+  for (const auto& stream : streams_) stream->shut_down();
 }
 
 RegionView SourceSide::region() {
@@ -97,14 +98,14 @@ RegionView SourceSide::region() {
 
 void SourceSide::greet() {
   try {
-    auto accepted = listener_->accept(Deadline::max());
-    if (!accepted) return;
-    Stream& stream = *accepted;
-    {
+    for (uint32_t i = 0; i < setup_.destinations; ++i) {
+      auto accepted = listener_->accept(Deadline::max());
+      if (!accepted) return;
       MutexLock lock(mutex_);
-      stream_ = std::move(accepted);
+      if (is_ending_) return;
+      streams_.push_back(std::move(accepted));
     }
-    send_copy(stream);
+    send_copies(streams());
     MutexLock lock(mutex_);
     first_copy_done_ = true;
   } catch (...) {
@@ -112,6 +113,31 @@ void SourceSide::greet() {
     failure_ = std::current_exception();
   }
   changed_.notify_all();
+}
+
+std::vector<Stream*> SourceSide::streams() const {
+  MutexLock lock(mutex_);
+  std::vector<Stream*> all;
+  for (const auto& stream : streams_) all.push_back(stream.get());
+  return all;
+}
+
+void SourceSide::send_copies(const std::vector<Stream*>& streams) {
+  if (streams.size() == 1) return send_copy(*streams[0]);
+  std::vector<std::exception_ptr> failures(streams.size());
+  {
+    std::vector<std::jthread> senders;
+    for (size_t i = 0; i < streams.size(); ++i)
+      senders.emplace_back([&, i] {
+        try {
+          send_copy(*streams[i]);
+        } catch (...) {
+          failures[i] = std::current_exception();
+        }
+      });
+  }
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
 }
 
 void SourceSide::send_copy(Stream& stream) {
@@ -141,22 +167,22 @@ void SourceSide::send_copy(Stream& stream) {
   if (decode(answer) != size) throw_errno("the destination acknowledged another size", EPROTO);
 }
 
-Stream& SourceSide::wait_for_destination(Deadline deadline) {
+void SourceSide::wait_for_destinations(Deadline deadline) {
   MutexLock lock(mutex_);
   while (!first_copy_done_ && !failure_)
     if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout)
       throw_errno("waiting for the destination's first copy", ETIMEDOUT);
   if (failure_) std::rethrow_exception(failure_);
-  return *stream_;
 }
 
 std::optional<SyncReport> SourceSide::sync(Deadline deadline) {
   const auto start = Clock::now();
-  send_copy(wait_for_destination(deadline));
+  wait_for_destinations(deadline);
+  send_copies(streams());
   const ChunkIndex chunks = setup_.geometry.chunk_count();
   return SyncReport{.chunks_examined = chunks,
-                    .chunks_moved = chunks,
-                    .payload_bytes = setup_.geometry.size_bytes,
+                    .chunks_moved = chunks * setup_.destinations,
+                    .payload_bytes = setup_.geometry.size_bytes * setup_.destinations,
                     .elapsed = Clock::now() - start};
 }
 

@@ -4,20 +4,21 @@
 //   ── "MSYNCOPY" size:u64be ── bytes ──▶   straight into the store's memory
 //   ◀─────────── size:u64be ───────────     all of it is there
 //
-// Once at the opening, and again at each sync().
+// Once at the opening, and again at each sync(); to several destinations at once, a stream each.
 #pragma once
 
 #include <atomic>
 #include <exception>
 #include <memory>
 #include <thread>
+#include <vector>
 
 #include "approaches/sync_strategy.h"
 #include "lib/os/mutex.h"
 
 namespace memsync::tcp_copy {
 
-// Sends the store to the destination that connects. Threads: as Side.
+// Sends the store to the destinations, when all of them have connected. Threads: as Side.
 class SourceSide : public Side {
  public:
   explicit SourceSide(SideSetup setup);
@@ -28,15 +29,18 @@ class SourceSide : public Side {
   void rethrow_failure() const override;
 
  private:
-  void greet();  // takes the one connection and sends the first copy
+  void greet();  // takes the connections and sends the first copies
+  void send_copies(const std::vector<Stream*>& streams);  // all at once
   void send_copy(Stream& stream);
-  Stream& wait_for_destination(Deadline deadline);
+  std::vector<Stream*> streams() const;
+  void wait_for_destinations(Deadline deadline);
 
   const SideSetup setup_;
   const std::unique_ptr<Listener> listener_;
   mutable Mutex mutex_;
   Condition changed_;
-  std::unique_ptr<Stream> stream_ GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<Stream>> streams_ GUARDED_BY(mutex_);
+  bool is_ending_ GUARDED_BY(mutex_) = false;
   bool first_copy_done_ GUARDED_BY(mutex_) = false;
   std::exception_ptr failure_ GUARDED_BY(mutex_);
   std::atomic<uint64_t> sent_{0};

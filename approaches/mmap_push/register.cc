@@ -2,6 +2,7 @@
 #include <stdexcept>
 
 #include "approaches/mmap_push/sides.h"
+#include "approaches/mmap_push/star_source_side.h"
 #include "approaches/mmap_push/thesis_sides.h"
 #include "approaches/registry.h"
 
@@ -11,6 +12,8 @@ void register_mmap_push(std::vector<const SyncStrategy*>& strategies);
 
 namespace mmap_push {
 namespace {
+
+constexpr uint32_t kDestinationsMax = 64;
 
 Settings settings_of(const SideSetup& setup) {
   if (setup.options == nullptr) throw std::invalid_argument("mmap_push needs its options");
@@ -49,7 +52,8 @@ class Strategy : public SyncStrategy {
                 .destination_before = Access::read,
                 .destination_after = Access::read_write,
                 .writes_reach_peer = true,
-                .tracks_writes = true},  // where the kernel or the option `detect` lets it
+                .tracks_writes = true,  // where the kernel or the option `detect` lets it
+                .destinations_max = kDestinationsMax},
         .options = option_specs(),
         .attachment = "mmap",
         .transport = "push"};
@@ -71,6 +75,10 @@ class Strategy : public SyncStrategy {
       can.destination_after = Access::none;  // its messages know no hand-over
       can.tracks_writes = false;
     }
+    // Several at once: one connection and one thread each, and nobody can stop the writer for one.
+    if (options.text("protocol") == "thesis" || options.text("consistency") != "fuzzy" ||
+        options.duration("interval") > Nanoseconds::zero())
+      can.destinations_max = 1;
     if (options.text("detect") == "hash" || options.text("detect") == "shadow")
       can.tracks_writes = false;
     return can;
@@ -80,6 +88,7 @@ class Strategy : public SyncStrategy {
     const Settings settings = settings_of(setup);
     if (settings.protocol == Protocol::thesis)
       return std::make_unique<ThesisSourceSide>(std::move(setup), settings);
+    if (setup.destinations > 1) return std::make_unique<StarSourceSide>(std::move(setup), settings);
     return std::make_unique<SourceSide>(std::move(setup), settings);
   }
   std::unique_ptr<Side> open_destination(SideSetup setup) const override {

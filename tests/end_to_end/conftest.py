@@ -6,6 +6,7 @@ import csv
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -156,3 +157,19 @@ def our_processes() -> list[str]:
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for emulated links")
+
+
+def find_agent(out: Path, name: str) -> int:
+    """The pid of this campaign's agent whose log file is `name`'s."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for line in our_processes():
+            pid = line.split(":")[0]
+            try:
+                log = Path(os.readlink(f"/proc/{pid}/fd/1"))
+                if log.parent == out / "logs" and f".{name}." in log.name:
+                    return int(pid)
+            except OSError:
+                continue
+        time.sleep(0.01)
+    raise AssertionError(f"no agent {name}")

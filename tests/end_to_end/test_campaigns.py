@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ALL, FAST, LOCAL, MEMSYNC, MOVE, READ, UPDATE, memsync, needs_root, our_processes, read_rows
+from conftest import ALL, FAST, LOCAL, MEMSYNC, MOVE, READ, UPDATE, find_agent, memsync, needs_root, our_processes, read_rows
 
 pytestmark = needs_root
 
@@ -208,22 +208,6 @@ def test_nothing_is_left_of_sides_whose_campaign_was_interrupted(write_suite, tm
         assert process.wait(timeout=30) == 130
         assert all_side_folders() == before
         assert our_processes() == []
-
-
-def find_agent(out: Path, name: str) -> int:
-    """The pid of this campaign's agent whose log file is `name`'s."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        for line in our_processes():
-            pid = line.split(":")[0]
-            try:
-                log = Path(os.readlink(f"/proc/{pid}/fd/1"))
-                if log.parent == out / "logs" and f".{name}." in log.name:
-                    return int(pid)
-            except OSError:
-                continue
-        time.sleep(0.01)
-    raise AssertionError(f"no agent {name}")
 
 
 @pytest.mark.parametrize("victim", ["source", "destination0"])
