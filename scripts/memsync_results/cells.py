@@ -46,6 +46,8 @@ class Cell:
     def by_block(self, column: str, keep_noisy: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """The blocks in which a column was measured, and its values there: (n,) and (n,)."""
         key = (column, keep_noisy)
+        if column not in self.ok_rows.columns:  # results of an earlier version
+            return np.empty(0), np.empty(0)
         if key not in self._by_block:
             values = self.ok_rows[column].to_numpy(dtype=float)
             kept = ~np.isnan(values)

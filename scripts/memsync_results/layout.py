@@ -39,6 +39,9 @@ config_sha256 tool_version
 """.split()
 )
 RUN_NUMBERS = set(RUN_COLUMNS) - RUN_TEXTS
+# Columns that results of an earlier version don't have.
+RUN_LATER_NUMBERS = {"cut_after_cfg_s", "cut_cfg_s", "cut_s", "gave_up_s", "lag_first_s",
+                     "lag_all_s"}
 RUN_FLAGS = {"is_warmup", "link_ok", "integrity_ok", "noisy", "git_dirty"}  # 0 or 1
 # Whatever was done took some time.
 RUN_POSITIVE = {"duration_s", "full_s", "blackout_s", "throughput_Bps"}
@@ -105,7 +108,8 @@ REGISTRY_SCHEMA = _record(
             _record(
                 {"name": _TEXT, "rate_Bps": _AMOUNT_OR_NULL, "rtt_s": _AMOUNT},
                 {"loss_ratio": _AMOUNT_OR_NULL, "jitter_s": _AMOUNT_OR_NULL,
-                 "engine": _TEXT_OR_NULL},
+                 "engine": _TEXT_OR_NULL, "dials": {"enum": ["any", "destination"]},
+                 "cut_after_s": _AMOUNT_OR_NULL, "cut_s": _AMOUNT_OR_NULL},
             )
         ),
         "exclusions": _list_of(_record({"because": _TEXT})),

@@ -56,6 +56,9 @@ class Link:
     loss_ratio: float
     jitter_s: float
     engine: str
+    dials: str = "any"  # who may open a connection: any, or the destination alone
+    cut_after_s: float | None = None
+    cut_s: float | None = None  # None: it is never cut
 
 
 @dataclass(frozen=True)
@@ -219,6 +222,7 @@ def _links(registry: dict[str, Any]) -> dict[str, Link]:
         entry["name"]: Link(
             entry["name"], entry["rate_Bps"], entry["rtt_s"], entry.get("loss_ratio") or 0.0,
             entry.get("jitter_s") or 0.0, entry.get("engine") or "",
+            entry.get("dials") or "any", entry.get("cut_after_s"), entry.get("cut_s"),
         )
         for entry in registry["links"]
     }
@@ -242,14 +246,15 @@ def _read_runs(path: Path, warnings: list[str]) -> tuple[pd.DataFrame, bool]:
         warnings.append(f"{path.name}: the last line has no end (a killed run?) and was left out")
     texts = _table(path, text, layout.RUN_COLUMNS, unique="run_id")
     runs = texts.copy()
-    _convert_numbers(path, runs, layout.RUN_NUMBERS)
+    numbers = layout.RUN_NUMBERS | (layout.RUN_LATER_NUMBERS & set(texts.columns))
+    _convert_numbers(path, runs, numbers)
     for column in layout.RUN_REQUIRED:
         _refuse_rows(path, texts, texts[column].isna(), column, "is empty")
     for column in sorted(layout.RUN_FLAGS):
         flags = runs[column]
         _refuse_rows(path, texts, ~flags.isna() & ~flags.isin([0, 1]), column,
                      "is neither 0 nor 1")
-    for column in sorted(layout.RUN_NUMBERS):
+    for column in sorted(numbers):
         _refuse_rows(path, texts, runs[column] < 0, column, "is negative, which can't be")
     for column in sorted(layout.RUN_POSITIVE):
         _refuse_rows(path, texts, runs[column] == 0, column, "is nothing, which can't be")

@@ -15,6 +15,7 @@ from memsync_results.demands import demand_blocks, judge_demands
 from memsync_results.drawing import GRID, INK, PAPER, Drawn, workload_label
 from memsync_results.files import write_whole
 from memsync_results.glossary import glossary_blocks
+from memsync_results.hard_links import hard_link_blocks
 from memsync_results.judgement import Judgement, judge_campaigns
 from memsync_results.judgement_page import control_blocks, judgement_blocks
 from memsync_results.load import Campaign, load_campaign
@@ -25,6 +26,7 @@ from memsync_results.page import (
 )
 from memsync_results.policy import Policy, load_policy
 from memsync_results.provenance import calibration_blocks, environment_blocks
+from memsync_results.receivers import receiver_blocks
 from memsync_results.standing import DAMAGED, Standing, standing_of
 from memsync_results.statistics import FEWEST_FOR_INTERVAL, MedianInterval
 from memsync_results.units import interval
@@ -106,6 +108,8 @@ def _blocks(
         *against,
         *_outcome(campaign, cells, found, headline),
         *_demands(campaign, cells, standing),
+        *hard_link_blocks(campaign),
+        *receiver_blocks(cells),
         *controls[:1], *noise[:1],
         *command_blocks(campaign),
         *controls[1:],

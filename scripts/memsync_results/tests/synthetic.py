@@ -114,7 +114,8 @@ def write_campaign(directory: Path, model: Model | None = None) -> Path:
             row |= model.columns
             runs.append(row)
     _write_csv(directory / "plan.csv", PLAN_COLUMNS, plan)
-    _write_csv(directory / "runs.csv", RUN_COLUMNS, runs)
+    later = [column for column in model.columns if column not in RUN_COLUMNS]
+    _write_csv(directory / "runs.csv", [*RUN_COLUMNS, *later], runs)
     _write_documents(directory, model)
     sign(directory)
     return directory
