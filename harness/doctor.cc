@@ -148,6 +148,7 @@ Json examine_machine() {
   checks.push_back(examine_privilege());
   checks.push_back(examine_tool("ip", "iproute2", "links"));
   checks.push_back(examine_tool("tc", "iproute2", "links"));
+  checks.push_back(examine_tool("nft", "nftables", "link profile nat"));
   examine_engines(checks, any_engine);
   examine_approaches(checks, any_approach);
   checks.push_back(examine_memory());

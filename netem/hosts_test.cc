@@ -1,10 +1,13 @@
 // Several hosts behind a link, and a link across which only one side may dial.
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <system_error>
 #include <thread>
 
-#include "lib/transport/network.h"
+#include "lib/os/error.h"
 #include "netem/calibration.h"
 #include "netem/link.h"
 #include "netem/link_test_traffic.h"
@@ -15,24 +18,37 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// One host of the link, as a process of that host sees the others.
+constexpr uint16_t kPort = 20100;
+constexpr Nanoseconds kPatience = seconds(20);
+
+void bound_calls(const FileDescriptor& socket, int option, Nanoseconds limit) {
+  timeval time{};
+  time.tv_sec = std::chrono::duration_cast<seconds>(limit).count();
+  time.tv_usec = std::chrono::duration_cast<std::chrono::microseconds>(limit % seconds(1)).count();
+  check(::setsockopt(socket.get(), SOL_SOCKET, option, &time, sizeof time), "a test's time limit");
+}
+
+// One host of the link, with blocking sockets of its own.
 class Host {
  public:
-  Host(const Link& link, const std::string& name) : host_(find(link, name)) {
-    std::map<std::string, std::string> addresses;
-    for (const LinkHost& host : link.hosts()) addresses[host.name] = host.address;
-    network_ = make_tcp_network(name, addresses);
-  }
-  std::unique_ptr<Listener> listen() {
-    std::unique_ptr<Listener> listener;
-    host_.network.run([&] { listener = network_->listen("here"); });
+  Host(const Link& link, const std::string& name) : host_(find(link, name)) {}
+
+  FileDescriptor listen() const {
+    FileDescriptor listener = socket();
+    sockaddr_in address = address_of("0.0.0.0");
+    check(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), "bind");
+    check(::listen(listener.get(), 8), "listen");
+    bound_calls(listener, SO_RCVTIMEO, kPatience);
     return listener;
   }
-  // Throws std::system_error.
-  std::unique_ptr<Stream> dial(const std::string& other, Nanoseconds limit) {
-    std::unique_ptr<Stream> stream;
-    host_.network.run([&] { stream = network_->connect(other, "here", after(limit)); });
-    return stream;
+  // Throws std::system_error: EINPROGRESS when nobody has answered within the limit (socket(7)).
+  FileDescriptor dial(const Host& other, Nanoseconds limit = kPatience) const {
+    FileDescriptor dialled = socket();
+    bound_calls(dialled, SO_SNDTIMEO, limit);
+    sockaddr_in address = address_of(other.host_.address);
+    check(::connect(dialled.get(), reinterpret_cast<sockaddr*>(&address), sizeof address),
+          "connecting to " + other.host_.name);
+    return dialled;
   }
 
  private:
@@ -41,12 +57,29 @@ class Host {
       if (host.name == name) return host;
     throw std::out_of_range("no host " + name);
   }
+  static sockaddr_in address_of(const std::string& text) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(kPort);
+    ::inet_pton(AF_INET, text.c_str(), &address.sin_addr);
+    return address;
+  }
+  FileDescriptor socket() const {
+    FileDescriptor made;
+    host_.network.run([&] {
+      made = FileDescriptor{check(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "a socket")};
+    });
+    return made;
+  }
 
   const LinkHost host_;
-  std::unique_ptr<Network> network_;
 };
 
-std::error_code failure_of_dialling(Host& host, const std::string& other) {
+FileDescriptor accept(const FileDescriptor& listener) {
+  return FileDescriptor{check(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC), "accept")};
+}
+
+std::error_code failure_of_dialling(const Host& host, const Host& other) {
   try {
     host.dial(other, milliseconds(400));
   } catch (const std::system_error& failure) {
@@ -56,17 +89,18 @@ std::error_code failure_of_dialling(Host& host, const std::string& other) {
 }
 
 // `bytes` from the one to the other and an answer of one byte.
-void send_across(Stream& from, Stream& to, size_t bytes) {
-  const Deadline deadline = after(seconds(20));
+void send_across(const FileDescriptor& from, const FileDescriptor& to, size_t bytes) {
+  bound_calls(to, SO_RCVTIMEO, kPatience);
+  bound_calls(from, SO_RCVTIMEO, kPatience);
   const std::vector<std::byte> sent(bytes, std::byte{7});
   std::vector<std::byte> received(bytes);
   std::jthread receiver([&] {
-    to.read_all(received, deadline);
-    to.write_all(std::span(received).first(1), deadline);
+    if (::recv(to.get(), received.data(), bytes, MSG_WAITALL) == static_cast<ssize_t>(bytes))
+      static_cast<void>(!::send(to.get(), received.data(), 1, MSG_NOSIGNAL));
   });
-  from.write_all(sent, deadline);
+  write_all(from.get(), sent.data(), sent.size(), "sending to another host");
   std::byte answer{};
-  from.read_all({&answer, 1}, deadline);
+  EXPECT_EQ(::recv(from.get(), &answer, 1, MSG_WAITALL), 1);
   receiver.join();
   EXPECT_EQ(received, sent);
 }
@@ -95,23 +129,22 @@ TEST_P(LinkHosts, AreNamedAndReachEachOtherAndAHub) {
   for (const LinkHost& host : link->hosts()) names.push_back(host.name);
   EXPECT_THAT(
       names, testing::ElementsAre("source", "destination0", "destination1", "destination2", "hub"));
-  Host source(*link, "source"), last(*link, "destination2"), hub(*link, "hub");
+  const Host source(*link, "source"), last(*link, "destination2"), hub(*link, "hub");
   const auto at_source = source.listen(), at_hub = hub.listen();
-  const auto dialled = last.dial("source", seconds(10)), beside = last.dial("hub", seconds(10));
-  const auto accepted = at_source->accept(after(seconds(10)));
-  const auto met = at_hub->accept(after(seconds(10)));
-  send_across(*accepted, *dialled, 100'000);
-  send_across(*met, *beside, 100'000);
+  const auto dialled = last.dial(source), beside = last.dial(hub);
+  const auto accepted = accept(at_source), met = accept(at_hub);
+  send_across(accepted, dialled, 100'000);
+  send_across(met, beside, 100'000);
 }
 
 TEST_P(LinkHosts, AreCountedEachForItself) {
   const auto link = make(3);
-  Host source(*link, "source"), second(*link, "destination1");
+  const Host source(*link, "source"), second(*link, "destination1");
   const auto listener = source.listen();
-  const auto dialled = second.dial("source", seconds(10));
-  const auto accepted = listener->accept(after(seconds(10)));
+  const auto dialled = second.dial(source);
+  const auto accepted = accept(listener);
   constexpr uint64_t kBytes = 4 << 20;
-  send_across(*accepted, *dialled, kBytes);
+  send_across(accepted, dialled, kBytes);
   const auto counts = link->host_counters();
   ASSERT_EQ(counts.size(), 4u);
   const WireCounters own = link->counters();
@@ -144,28 +177,28 @@ TEST_P(LinkHosts, AreAtLeastOneAndNotTooMany) {
 
 TEST_P(LinkHosts, AllHearNothingWhileTheLinkIsCut) {
   const auto link = make(2);
-  Host source(*link, "source"), second(*link, "destination1");
+  const Host source(*link, "source"), second(*link, "destination1");
   const auto listener = source.listen();
   link->set_cut(true);
-  EXPECT_EQ(failure_of_dialling(second, "source"), std::errc::timed_out);
+  EXPECT_EQ(failure_of_dialling(second, source), std::errc::operation_in_progress);
   link->set_cut(false);
-  EXPECT_TRUE(second.dial("source", seconds(20)));
+  EXPECT_TRUE(second.dial(source).is_open());
 }
 
 TEST_P(LinkHosts, OfWhichTheSourceCanDialNoneBehindANat) {
   if (const auto problem = dials_problem(Dials::destination); !problem.empty())
     GTEST_SKIP() << problem;
   const auto link = make_nat(2);
-  Host source(*link, "source"), first(*link, "destination0"), second(*link, "destination1");
+  const Host source(*link, "source"), first(*link, "destination0"), second(*link, "destination1");
   const auto at_first = first.listen(), at_second = second.listen(), at_source = source.listen();
-  EXPECT_EQ(failure_of_dialling(source, "destination0"), std::errc::timed_out);
-  EXPECT_EQ(failure_of_dialling(source, "destination1"), std::errc::timed_out);
+  EXPECT_EQ(failure_of_dialling(source, first), std::errc::operation_in_progress);
+  EXPECT_EQ(failure_of_dialling(source, second), std::errc::operation_in_progress);
   // What they dial themselves carries bytes both ways.
-  const auto dialled = second.dial("source", seconds(10));
-  const auto accepted = at_source->accept(after(seconds(10)));
-  send_across(*accepted, *dialled, 1 << 20);
-  send_across(*dialled, *accepted, 1 << 20);
-  EXPECT_TRUE(first.dial("destination1", seconds(10)));  // nothing is between them
+  const auto dialled = second.dial(source);
+  const auto accepted = accept(at_source);
+  send_across(accepted, dialled, 1 << 20);
+  send_across(dialled, accepted, 1 << 20);
+  EXPECT_TRUE(first.dial(second).is_open());  // nothing is between them
 }
 
 TEST_P(LinkHosts, HearNoDatagramsThatTheyHaveNotAskedForBehindANat) {
