@@ -31,7 +31,8 @@ constexpr const char* kFooter =
     "  memsync run quick --content FILE     the same with your file as the region\n"
     "  memsync report results/<campaign>    one HTML page of it\n"
     "  memsync serve FILE                   outside a campaign: its bytes for `memsync pull`\n"
-    "  memsync receive DIR                  outside a campaign: what `memsync push` brings\n\n"
+    "  memsync receive DIR                  outside a campaign: what `memsync push` brings\n"
+    "  memsync hub DIR                      outside a campaign: the same for many receivers\n\n"
     "Exit codes: 0 ok, 1 regression, 3 inconclusive, 4 incomplete or failed cells, 5 unsupported "
     "here,\n"
     "64 usage, 70 internal or results can't be written, 130 interrupted.";
@@ -53,6 +54,7 @@ struct CommandLine {
   PullOptions pull;
   PushOptions push;
   ReceiveOptions receive;
+  HubOptions hub;
   bool json = false;
   bool dry_run = false;
   std::string filter, profile, engine = "auto", listen, token, remote_source, remote_destination,
@@ -163,6 +165,7 @@ int dispatch(const CLI::App& app, CommandLine& line) {
   if (verb == "pull") return pull_command(line.pull);
   if (verb == "push") return push_command(line.push);
   if (verb == "receive") return receive_command(line.receive);
+  if (verb == "hub") return hub_command(line.hub);
   enter_user_namespace();
   if (verb == "doctor") return doctor_command(line.json);
   if (verb == "list") return list_command(line.json, line.filter);
@@ -204,6 +207,7 @@ int parse_and_dispatch(int argc, char** argv) {
   declare_pull(app, line.pull);
   declare_push(app, line.push);
   declare_receive(app, line.receive);
+  declare_hub(app, line.hub);
   for (const auto& [verb, help] : kResultVerbs) app.add_subcommand(verb, help);
   if (const std::string problem = unknown_verb(app, argc, argv); !problem.empty()) {
     fmt::print(stderr, "memsync: {}; see memsync --help\n", problem);

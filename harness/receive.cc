@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <fmt/format.h>
 #include <list>
-#include <nlohmann/json.hpp>
 #include <poll.h>
 #include <set>
 #include <stdexcept>
@@ -12,6 +11,8 @@
 #include "approaches/mmap_push/receiver.h"
 #include "harness/exit_codes.h"
 #include "harness/push_connection.h"
+#include "harness/receive_from_hub.h"
+#include "harness/received_versions.h"
 #include "harness/stop_requests.h"
 #include "lib/os/error.h"
 #include "lib/region/quantity.h"
@@ -22,26 +23,9 @@ namespace {
 
 using mmap_push::ReceivedFile;
 
-constexpr auto kReplace = nlohmann::json::error_handler_t::replace;  // names may be any bytes
 constexpr Nanoseconds kGreeting = std::chrono::seconds(10);
 constexpr size_t kPushersMax = 64;  // at once
 constexpr int kAcceptPause = 500;   // ms
-
-void tell(const std::string& sentence) {
-  std::fputs(("memsync receive: " + sentence + "\n").c_str(), stderr);
-}
-
-FileDescriptor take_folder(const std::string& path) {
-  try {
-    return mmap_push::own_folder(path);
-  } catch (const std::system_error& problem) {
-    if (problem.code() == std::errc::device_or_resource_busy)
-      throw std::invalid_argument("another `memsync receive` is using " + path +
-                                  "; it takes several pushers, or choose another folder");
-    throw std::invalid_argument(std::string(problem.what()) +
-                                "; name a folder that is there: mkdir -p " + path);
-  }
-}
 
 // The names that connections are pushing. Threads: any.
 class NamesInUse {
@@ -88,13 +72,13 @@ enum class Outcome : uint8_t { ended, broken, failed };
 class Pusher {
  public:
   Pusher(const ReceiveOptions& options, NamesInUse& names, std::string title)
-      : options_(options),
-        names_(names),
+      : names_(names),
         title_(std::move(title)),
-        folder_(options.folder,
+        folder_(options.words.back(),
                 options.publish == "versions" ? mmap_push::Publish::versions
                                               : mmap_push::Publish::in_place,
-                options.durable ? mmap_push::Durable::on : mmap_push::Durable::off) {}
+                options.durable ? mmap_push::Durable::on : mmap_push::Durable::off),
+        versions_(options.json) {}
 
   Outcome serve(Stream& stream) {
     try {
@@ -102,20 +86,20 @@ class Pusher {
           stream, folder_,
           {.offered = [this](const std::string& name) { take(name); },
            .published = [&](ReceivedFile& file, const mmap_push::End&,
-                            bool) { report(file, receiver.payload_bytes()); },
+                            bool) { versions_.report(file, receiver.payload_bytes()); },
            .caught_up = {},
            .stopping = {}},
           after(kGreeting));
       receiver.serve();
       return Outcome::ended;
     } catch (const std::system_error& problem) {
-      tell(fmt::format("{}: {}; what was published stays", title_, problem.what()));
+      tell_receive(fmt::format("{}: {}; what was published stays", title_, problem.what()));
       const int error =
           problem.code().category() == std::generic_category() ? problem.code().value() : 0;
       return error == ECONNRESET || error == EPIPE || error == ETIMEDOUT ? Outcome::broken
                                                                          : Outcome::failed;
     } catch (const std::exception& problem) {
-      tell(fmt::format("{}: {}; what was published stays", title_, problem.what()));
+      tell_receive(fmt::format("{}: {}; what was published stays", title_, problem.what()));
       return Outcome::failed;
     }
   }
@@ -126,27 +110,10 @@ class Pusher {
       throw_errno("'" + name + "' is being pushed by somebody else here", EBUSY);
   }
 
-  void report(const ReceivedFile& file, uint64_t payload_bytes) {
-    if (file.versions == versions_[file.name]) return;
-    versions_[file.name] = file.versions;
-    const uint64_t size = file.file.size_bytes(), came = payload_bytes - payload_before_;
-    payload_before_ = payload_bytes;
-    if (options_.json)
-      fmt::print("{}\n",
-                 nlohmann::json{{"name", file.name}, {"size_B", size}, {"payload_B", came}}.dump(
-                     -1, ' ', false, kReplace));
-    else
-      fmt::print("{}: {}, {} came\n", file.name, format_bytes(static_cast<double>(size)),
-                 format_bytes(static_cast<double>(came)));
-    std::fflush(stdout);
-  }
-
-  const ReceiveOptions& options_;
   TakenNames names_;  // given back after the folder's files are closed
   const std::string title_;
   mmap_push::ReceivedFolder folder_;
-  std::map<std::string, uint64_t> versions_;
-  uint64_t payload_before_ = 0;
+  ReceivedVersions versions_;
 };
 
 class PushServer {
@@ -183,7 +150,7 @@ class PushServer {
         return listener_.accept(Deadline::max());
       } catch (const std::system_error& problem) {
         if (cancelled_.stop_requested()) return nullptr;
-        tell(std::string("taking the next pusher: ") + problem.what() + "; trying again");
+        tell_receive(std::string("taking the next pusher: ") + problem.what() + "; trying again");
         ::poll(nullptr, 0, kAcceptPause);
       }
     }
@@ -191,7 +158,7 @@ class PushServer {
 
   static void turn_away(Stream& stream) {
     const std::string why = fmt::format("{} pushers are here already", kPushersMax);
-    tell(why + "; one more was turned away");
+    tell_receive(why + "; one more was turned away");
     try {
       mmap_push::turn_away(stream, EBUSY, why + "; try again when one has ended");
     } catch (const std::system_error&) {
@@ -211,7 +178,7 @@ class PushServer {
       const std::stop_callback on_cancel(cancelled_, [&] { connection.stream->shut_down(); });
       connection.outcome = Pusher(options_, names_, title).serve(*connection.stream);
     } catch (const std::exception& problem) {  // the folder has gone
-      tell(title + ": " + problem.what());
+      tell_receive(title + ": " + problem.what());
       connection.outcome = Outcome::failed;
     }
     // Closed, not only shut down: a pusher that waits for room to write would wait on.
@@ -239,19 +206,23 @@ std::unique_ptr<Listener> listen_at(Network& network) {
 }  // namespace
 
 int receive_command(const ReceiveOptions& options) {
+  const bool dials = options.words.size() == 2;
+  if (dials && !options.listen.empty())
+    throw std::invalid_argument(
+        "who dials a hub listens to nobody: memsync receive HUB DIR, or memsync receive DIR "
+        "--listen ADDRESS");
   InterruptWatch interrupts;
   const StopRequests stops(interrupts, StopRequests::First::cancels);
-  const FileDescriptor lock = take_folder(options.folder);
+  const std::string& folder = options.words.back();
+  const FileDescriptor lock = take_folder(folder);
   allow_all_descriptors();
-  const auto network = make_address_network(options.listen);
+  if (dials) return receive_from_hub(options, stops.cancelled());
+  const auto network =
+      make_address_network(options.listen.empty() ? "127.0.0.1:0" : options.listen);
   const auto listener = listen_at(*network);
   const std::string address = network->address("");
-  if (options.json)
-    fmt::print("{}\n", nlohmann::json{{"address", address}}.dump(-1, ' ', false, kReplace));
-  else
-    fmt::print("{}\n", address);
-  std::fflush(stdout);
-  tell(fmt::format("files pushed to {} come to {}; Ctrl-C ends it", address, options.folder));
+  print_address(address, options.json);
+  tell_receive(fmt::format("files pushed to {} come to {}; Ctrl-C ends it", address, folder));
   return PushServer(options, *listener, stops.cancelled()).run();
 }
 

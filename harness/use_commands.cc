@@ -129,13 +129,17 @@ void declare_push(CLI::App& app, PushOptions& options) {
 }
 
 void declare_receive(CLI::App& app, ReceiveOptions& options) {
-  auto* receive =
-      app.add_subcommand("receive", "keep the files that `memsync push` brings, until Ctrl-C");
-  receive->add_option("folder", options.folder, "where to, a folder that is there")->required();
+  auto* receive = app.add_subcommand(
+      "receive", "keep the files that `memsync push` or a `memsync hub` brings, until Ctrl-C");
+  receive
+      ->add_option("words", options.words,
+                   "where to, a folder that is there; before it the address of a hub to dial")
+      ->option_text("[HUB] DIR")
+      ->required()
+      ->expected(1, 2);
   receive->add_option("--listen", options.listen,
-                      "ADDRESS:PORT (port 0: a free one) or unix:PATH; the address that it becomes "
-                      "is printed [" +
-                          options.listen + "]");
+                      "without a hub: ADDRESS:PORT (port 0: a free one) or unix:PATH; the address "
+                      "that it becomes is printed [127.0.0.1:0]");
   receive
       ->add_option("--publish", options.publish,
                    "what a reader sees of a round: all or nothing, by two files that change places "
@@ -143,14 +147,54 @@ void declare_receive(CLI::App& app, ReceiveOptions& options) {
       ->check(CLI::IsMember({"versions", "in_place"}));
   receive->add_flag("--durable", options.durable,
                     "a version is on the disk before its readers see it");
-  receive->add_flag("--once", options.once, "end when the first pusher has ended");
+  receive->add_flag("--once", options.once,
+                    "end when the first pusher has ended; of a hub: when all that it has has come, "
+                    "one file at least");
+  receive->add_option("--patience", options.patience,
+                      "how long a hub that has gone is tried again [60s]");
   receive->add_flag("--json", options.json, "print the address and each version as lines of JSON");
   receive->footer(
-      "Example: memsync receive inbox --listen 192.0.2.1:7001\n"
+      "Examples:\n"
+      "  memsync receive inbox --listen 192.0.2.1:7001\n"
+      "  memsync receive 192.0.2.1:7002 inbox               what the hub there has, now and later\n"
       "Several may push at once, each its own files. Beside FILE lies .memsync-spare.FILE, the "
       "next "
       "version in the\nmaking. Nothing is encrypted and whoever reaches the address may write into "
       "the folder: beyond this machine\nuse a tunnel (ssh -L).");
+}
+
+void declare_hub(CLI::App& app, HubOptions& options) {
+  auto* hub = app.add_subcommand(
+      "hub", "forward what `memsync push` brings to every `memsync receive HUB DIR`, until Ctrl-C");
+  hub->add_option("folder", options.folder, "where the files are kept, a folder that is there")
+      ->option_text("DIR");
+  hub->add_option("--listen", options.listen,
+                  "ADDRESS:PORT (port 0: a free one) or unix:PATH; the address that it becomes is "
+                  "printed [127.0.0.1:0]");
+  hub->add_option("--status", options.status,
+                  "of the hub at this address: which receiver has which version of what, and end");
+  hub->add_option("--topology", options.topology,
+                  "dynamic: receivers digest what they hold, and one that joins or comes back gets "
+                  "what it lacks; static: the source and the hub alone digest, receivers just "
+                  "write, and one that joins or comes back gets all of it [dynamic]")
+      ->check(CLI::IsMember({"dynamic", "static"}));
+  hub->add_option("--compress", options.compress, "what goes to receivers: off, zstd [off]")
+      ->check(CLI::IsMember({"off", "zstd"}));
+  hub->add_flag("--durable", options.durable,
+                "a version is on the disk before it is acknowledged or forwarded");
+  hub->add_flag("--json", options.json, "print what happens, or the status, as lines of JSON");
+  hub->footer(
+      "Examples:\n"
+      "  memsync hub /srv/hub --listen 192.0.2.1:7002\n"
+      "  memsync push big.img 192.0.2.1:7002 --interval 1s      at the source; once, however many "
+      "receive\n"
+      "  memsync receive 192.0.2.1:7002 inbox                   at each receiver\n"
+      "  memsync hub --status 192.0.2.1:7002\n"
+      "A push is acknowledged when the hub has published it in its folder; --status says who has "
+      "it. "
+      "Nothing is encrypted and\nwhoever reaches the address may read and write: beyond this "
+      "machine "
+      "use a tunnel (ssh -L).");
 }
 
 std::vector<std::string> take_command(int& argc, char** argv) {

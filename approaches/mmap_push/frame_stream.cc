@@ -17,11 +17,28 @@ constexpr size_t kBufferBytes = 256 << 10;
 constexpr uint32_t kShortPayloadMax = 64 << 10;
 constexpr Nanoseconds kFailureLimit = std::chrono::seconds(1);
 
-Role other(Role role) {
+Role other(Role role) {  // an observer hears what a receiver does
   return role == Role::source ? Role::receiver : Role::source;
 }
 
+void say_hello(Stream& stream, Role self, Deadline deadline) {
+  const Hello ours{.role = self};
+  stream.write_all(std::as_bytes(std::span(&ours, 1)), deadline);
+}
+
+void check_hello(const Hello& theirs, Role expected) {
+  if (const std::string problem = hello_problem(theirs, expected); !problem.empty())
+    throw std::system_error(make_error_code(RegionError::refused), problem);
+}
+
 }  // namespace
+
+Hello read_hello(Stream& stream, Deadline deadline) {
+  Hello theirs;
+  stream.read_all(std::as_writable_bytes(std::span(&theirs, 1)), deadline);
+  check_hello(theirs, theirs.role);
+  return theirs;
+}
 
 FrameStream::FrameStream(Stream& stream, Role self)
     : stream_(stream),
@@ -29,12 +46,16 @@ FrameStream::FrameStream(Stream& stream, Role self)
       buffer_(std::make_unique_for_overwrite<std::byte[]>(kBufferBytes)) {}
 
 void FrameStream::greet(Deadline deadline) {
-  const Hello ours{.role = self_};
-  stream_.write_all(std::as_bytes(std::span(&ours, 1)), deadline);
+  say_hello(stream_, self_, deadline);
   Hello theirs;
   stream_.read_all(std::as_writable_bytes(std::span(&theirs, 1)), deadline);
-  if (const std::string problem = hello_problem(theirs, other(self_)); !problem.empty())
-    throw std::system_error(make_error_code(RegionError::refused), problem);
+  check_hello(theirs, other(self_));
+}
+
+void FrameStream::greet_back(const Hello& theirs, Deadline deadline) {
+  say_hello(stream_, self_, deadline);
+  check_hello(theirs, self_ == Role::source && theirs.role == Role::observer ? Role::observer
+                                                                             : other(self_));
 }
 
 void FrameStream::fill(Deadline deadline) {

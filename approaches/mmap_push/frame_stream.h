@@ -28,6 +28,8 @@ class FrameStream {
 
   // Both ends greet each other; throws RegionError::refused when they do not fit.
   void greet(Deadline deadline);
+  // The same where the other end's greeting has been read already, by read_hello().
+  void greet_back(const Hello& theirs, Deadline deadline);
 
   // Waits for the next message; false: the peer has ended the stream instead.
   bool wait(Deadline deadline);
@@ -58,5 +60,9 @@ class FrameStream {
   uint32_t payload_left_ = 0;
   std::vector<std::byte> unsent_;
 };
+
+// What a peer that has just connected says first; its role is anything. Throws std::system_error,
+// RegionError::refused for what is no greeting of ours.
+Hello read_hello(Stream& stream, Deadline deadline);
 
 }  // namespace memsync::mmap_push

@@ -85,7 +85,7 @@ ReceivedFile& ReceivedFolder::open(const std::string& name, uint32_t block_bytes
         durable_, block_bytes, seed_);
     check_size(received->file.size_bytes(), block_bytes);
     check_room(*received, received->file.size_bytes());
-    digest_what_is_there(*received);
+    note_what_is_there(*received);
   } catch (...) {
     files_.erase(name);
     throw;
@@ -93,10 +93,37 @@ ReceivedFile& ReceivedFolder::open(const std::string& name, uint32_t block_bytes
   return *received;
 }
 
+void ReceivedFolder::note_what_is_there(ReceivedFile& received) const {
+  if (digests_ == Digests::kept)
+    digest_what_is_there(received);
+  else
+    received.table.resize(received.file.size_bytes());
+}
+
 void ReceivedFolder::reread(ReceivedFile& received) {
   received.file.start_over();
   check_size(received.file.size_bytes(), received.table.geometry().chunk_bytes);
   digest_what_is_there(received);
+}
+
+void ReceivedFolder::adopt(std::unique_ptr<ReceivedFile> file) {
+  auto& place = files_[file->name];
+  place = std::move(file);
+}
+
+std::unique_ptr<ReceivedFile> ReceivedFolder::release(const std::string& name) {
+  const auto found = files_.find(name);
+  if (found == files_.end()) return nullptr;
+  auto file = std::move(found->second);
+  files_.erase(found);
+  return file;
+}
+
+void ReceivedFolder::agree(uint64_t seed, Digests digests) {
+  if (seed == seed_ && digests == digests_) return;
+  files_.clear();
+  seed_ = seed;
+  digests_ = digests;
 }
 
 void ReceivedFolder::check_room(const ReceivedFile& received, uint64_t size_bytes) const {

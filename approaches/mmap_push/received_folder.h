@@ -54,14 +54,27 @@ class ReceivedFolder {
   // The next open() digests the file anew.
   void forget(const ReceivedFile& received);
 
+  // How files that are kept elsewhere between connections come and go. adopt(): open() finds it,
+  // where it has the same blocks. release(): empty where it was forgotten.
+  void adopt(std::unique_ptr<ReceivedFile> file);
+  std::unique_ptr<ReceivedFile> release(const std::string& name);
+
+  // What a hub decides: the seed of digests, and whether there are any; without, blocks are taken
+  // as they come and nothing is compared. Forgets all files where that is new.
+  enum class Digests : uint8_t { kept, none };
+  void agree(uint64_t seed, Digests digests);
+  Digests digests() const noexcept { return digests_; }
+
  private:
   FileDescriptor folder_of(const std::string& name) const;
+  void note_what_is_there(ReceivedFile& received) const;
 
   const FileDescriptor root_;
   const Publish publish_;
   const Durable durable_;
   const ReceivedLimits limits_;
-  const uint64_t seed_;
+  uint64_t seed_;
+  Digests digests_ = Digests::kept;
   std::map<std::string, std::unique_ptr<ReceivedFile>> files_;
 };
 

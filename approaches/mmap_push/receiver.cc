@@ -21,12 +21,16 @@ uint64_t length_of(const Geometry& geometry, ChunkIndex first, uint64_t count) {
 }  // namespace
 
 Receiver::Receiver(Stream& stream, ReceivedFolder& folder, ReceiverEvents events, Deadline deadline,
-                   Nanoseconds stall_limit)
+                   Nanoseconds stall_limit, const Opposite& opposite)
     : frames_(stream, Role::receiver),
       folder_(folder),
       events_(std::move(events)),
-      stall_limit_(stall_limit) {
-  frames_.greet(deadline);
+      stall_limit_(stall_limit),
+      may_be_hub_(opposite.may_be_hub) {
+  if (opposite.heard)
+    frames_.greet_back(*opposite.heard, deadline);
+  else
+    frames_.greet(deadline);
 }
 
 void Receiver::serve() {
@@ -91,6 +95,10 @@ void Receiver::answer(const FrameHeader& header) {
       return;
     case Kind::alive:
       return;
+    case Kind::terms:
+    case Kind::abandon:
+    case Kind::settled:
+      return answer_hub(header);
     default:
       throw_malformed("a message that no source sends");  // next() has refused it
   }
@@ -175,6 +183,9 @@ void Receiver::claim(uint64_t first, uint64_t count, ReceivedFile& received) {
                     std::to_string(received.table.count()) + ", where " +
                     std::to_string(next_block_) + " is the least that may come");
   next_block_ = first + count;
+  if (events_.progress)
+    events_.progress(received, std::min(next_block_ * received.table.geometry().chunk_bytes,
+                                        received.table.geometry().size_bytes));
   for (uint64_t block = first; block < next_block_; ++block)
     received.table.set(block, BlockTable::kUnknown);
 }
@@ -208,6 +219,7 @@ void Receiver::place(ReceivedFile& received, uint64_t first, std::span<const std
   if (bytes.size() != length_of(geometry, first, count))
     throw_malformed("blocks that are not whole");
   received.file.write(bytes, start);
+  if (folder_.digests() == ReceivedFolder::Digests::none) return;
   for (uint64_t i = 0; i < count; ++i) {
     const auto block = bytes.subspan(i * geometry.chunk_bytes, geometry.chunk_length(first + i));
     received.table.set(first + i, received.table.digest_of_block(block));
@@ -221,6 +233,7 @@ void Receiver::take_zeros(const FrameHeader& header) {
   const Geometry& geometry = received.table.geometry();
   received.file.write_zeros(geometry.chunk_start(run.first),
                             length_of(geometry, run.first, run.count));
+  if (folder_.digests() == ReceivedFolder::Digests::none) return;
   for (uint64_t block = run.first; block < run.first + run.count; ++block)
     received.table.set(block, received.table.digest_of_zeros(geometry.chunk_length(block)));
 }
@@ -245,7 +258,8 @@ void Receiver::end(const FrameHeader& header) {
   ReceivedFile& received = file_in_round(header);
   const End end = decode_end(frames_.read_rest(after(stall_limit_)));
   if (end.round != received.round) throw_malformed("the end of another round");
-  const Digest table = received.table.digest();
+  const Digest table =
+      folder_.digests() == ReceivedFolder::Digests::kept ? received.table.digest() : end.table;
   in_round_ = nullptr;
   if (table != end.table) {
     const std::string name = received.name;
@@ -254,6 +268,10 @@ void Receiver::end(const FrameHeader& header) {
   }
   const bool is_published = (header.flags & kFlagPublish) != 0;
   if (is_published) {
+    const auto digests = received.table.digests();
+    if (folder_.digests() == ReceivedFolder::Digests::kept &&
+        std::ranges::find(digests, BlockTable::kUnknown) != digests.end())
+      throw_malformed("a version of '" + received.name + "' of which a block never came");
     if (received.file.publish()) ++received.versions;
     const bool is_final = (header.flags & kFlagFinal) != 0;
     if (events_.published) events_.published(received, end, is_final);
@@ -265,10 +283,32 @@ void Receiver::end(const FrameHeader& header) {
   if (events_.caught_up) events_.caught_up();
 }
 
+void Receiver::answer_hub(const FrameHeader& header) {
+  if (!may_be_hub_) throw_malformed("a hub's message from a source that is none");
+  if (header.kind == Kind::terms) return agree(header);
+  if (header.kind == Kind::abandon) {
+    // What has come stays in the version in the making, and the table knows it.
+    file_in_round(header);
+    in_round_ = nullptr;
+    return;
+  }
+  if (in_round_ != nullptr) throw_malformed("the end of all rounds within one");
+  if (events_.settled) events_.settled();
+}
+
+// A hub's word before anything else.
+void Receiver::agree(const FrameHeader& header) {
+  if (!files_.empty()) throw_malformed("a hub's terms after a file was offered");
+  const Terms terms = decode_terms(frames_.read_rest(after(stall_limit_)));
+  folder_.agree(terms.seed, (header.flags & kFlagStatic) != 0 ? ReceivedFolder::Digests::none
+                                                              : ReceivedFolder::Digests::kept);
+}
+
 void turn_away(Stream& stream, int error, const std::string& why) {
   const Deadline deadline = after(kTurnAwayLimit);
-  FrameStream frames(stream, Role::receiver);
-  frames.greet(deadline);
+  const Hello theirs = read_hello(stream, deadline);
+  FrameStream frames(stream, theirs.role == Role::source ? Role::receiver : Role::source);
+  frames.greet_back(theirs, deadline);
   frames.send(Kind::failed, 0, encode(Failure{error, why}));
   frames.flush(deadline);
   // A stream that is closed with bytes unread is reset, and may lose the words on their way.

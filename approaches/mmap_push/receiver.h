@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "approaches/mmap_push/frame_stream.h"
@@ -21,6 +22,16 @@ struct ReceiverEvents {
   std::function<void()> caught_up;
   // The source's application is being stopped.
   std::function<void()> stopping;
+  // A hub: everything that is published there by now has come.
+  std::function<void()> settled{};
+  // How far a round has come: where in the file, blocks ascend.
+  std::function<void(const ReceivedFile&, uint64_t done_bytes)> progress{};
+};
+
+// What is known of the other end before it is served.
+struct Opposite {
+  std::optional<Hello> heard{};  // its greeting, where that has been read already
+  bool may_be_hub = false;       // whose terms are taken; from anybody else they are malformed
 };
 
 // Foreign bytes, and what the folder can't do, end serve() with an exception after the peer has
@@ -33,7 +44,7 @@ class Receiver {
 
   // `stream` and `folder` outlive this. The source is greeted.
   Receiver(Stream& stream, ReceivedFolder& folder, ReceiverEvents events, Deadline deadline,
-           Nanoseconds stall_limit = kStallLimit);
+           Nanoseconds stall_limit = kStallLimit, const Opposite& opposite = {});
 
   // Answers until the source ends the stream between two rounds, or has handed over: returns then.
   // Whoever wants it to end shuts the stream down.
@@ -57,6 +68,8 @@ class Receiver {
   void take_patch(const FrameHeader& header);
   void take_packed(const FrameHeader& header);
   void end(const FrameHeader& header);
+  void answer_hub(const FrameHeader& header);
+  void agree(const FrameHeader& header);
   // Bytes of consecutive blocks from `first` on, which come after all blocks of the round so far.
   void place(ReceivedFile& received, uint64_t first, std::span<const std::byte> bytes);
   uint64_t read_block_number();
@@ -67,6 +80,7 @@ class Receiver {
   ReceivedFolder& folder_;
   const ReceiverEvents events_;
   const Nanoseconds stall_limit_;
+  const bool may_be_hub_;
   std::vector<ReceivedFile*> files_;  // by number
   ReceivedFile* in_round_ = nullptr;
   uint64_t next_block_ = 0;  // of the round: lower ones have come or never will
@@ -77,7 +91,7 @@ class Receiver {
   Mutex writing_;  // the stream's writing half
 };
 
-// Tells a source that has just connected why nobody will serve it: what it gets is PeerFailure with
+// Tells a peer that has just connected why nobody will serve it: what it gets is PeerFailure with
 // `error`. Takes 200 ms at most, and throws std::system_error.
 void turn_away(Stream& stream, int error, const std::string& why);
 

@@ -114,6 +114,7 @@ void VersionFile::start_over() {
     return;
   }
   published_ = open_file(name_, 0);
+  published_keepers_.reset();
   make_spare();
   size_ = is_behind_ ? behind_[0].range.length : 0;
   catch_up(Patience::none);
@@ -140,6 +141,7 @@ void VersionFile::make_spare() {
   if (::unlinkat(folder_.get(), spare_name_.c_str(), 0) != 0 && errno != ENOENT)
     throw_errno(what("making room beside"));
   spare_ = open_file(spare_name_, O_CREAT | O_EXCL);
+  spare_keepers_.reset();
   behind_.clear();
   is_behind_ = published_.is_open();
   if (!is_behind_) return;
@@ -295,6 +297,7 @@ bool VersionFile::publish() {
                 is_same_file(now, status_of(published_, what("looking at")));
   }
   std::swap(spare_, published_);
+  std::swap(spare_keepers_, published_keepers_);
   if (!exchanged) spare_ = FileDescriptor{};
   behind_.insert(behind_.end(), making_.begin(), making_.end());
   making_.clear();
@@ -305,11 +308,20 @@ bool VersionFile::publish() {
   return true;
 }
 
+std::shared_ptr<const FileDescriptor> VersionFile::keep_published() {
+  auto kept = published_keepers_.lock();
+  if (!kept) {
+    kept = std::make_shared<const FileDescriptor>(published_.duplicate());
+    published_keepers_ = kept;
+  }
+  return kept;
+}
+
 void VersionFile::catch_up(Patience patience) {
   if (!is_behind_) return;
   std::optional<WriteLease> lease;  // until it is equal: a reader who is late gets all of it
   if (spare_.is_open()) lease.emplace(spare_);
-  if (lease && lease->has_readers()) {
+  if (lease && (lease->has_readers() || !spare_keepers_.expired())) {
     if (patience == Patience::some) return;
     lease.reset();
     spare_ = FileDescriptor{};

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -50,8 +51,9 @@ class VersionFile {
   bool publish();
   // Makes the spare equal to what readers see. A spare that somebody still reads (who opened or
   // mapped it while it was the readers' version) is left to them and replaced by a new copy of the
-  // whole file; `patience` leaves that for later. So is one with a second name (a hard link). Where
-  // the file system has no leases (fcntl(2)) nobody can tell, and the spare is taken for unread.
+  // whole file; `patience` leaves that for later. keep_published() counts as reading it. So is one
+  // with a second name (a hard link). Where the file system has no leases (fcntl(2)) nobody can
+  // tell, and the spare is taken for unread.
   enum class Patience : uint8_t { none, some };
   void catch_up(Patience patience);
 
@@ -62,6 +64,11 @@ class VersionFile {
   const FileDescriptor& published() const noexcept {
     return publish_ == Publish::in_place ? spare_ : published_;
   }
+  // The same for another thread to read: its bytes stay what they are as long as somebody keeps it.
+  // Of `versions` only, once there is one.
+  std::shared_ptr<const FileDescriptor> keep_published();
+  // Whether the version in the making is what readers see.
+  bool is_as_published() const noexcept { return !is_changed_; }
 
  private:
   std::string what(const char* attempt) const;
@@ -90,6 +97,7 @@ class VersionFile {
   const Durable durable_;
   FileDescriptor published_;
   FileDescriptor spare_;
+  std::weak_ptr<const FileDescriptor> published_keepers_, spare_keepers_;
   uint64_t size_ = 0;
   std::vector<Change> making_;     // since the last publish(), joined where they touch
   size_t join_at_ = kJoinAtLeast;  // so many of them are sorted and joined

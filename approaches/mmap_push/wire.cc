@@ -69,7 +69,7 @@ void throw_malformed(const std::string& what) {
 
 void check_header(const FrameHeader& header, Role sender) {
   const auto kind = static_cast<uint8_t>(header.kind);
-  const bool of_the_source = kind >= 1 && kind <= 10, of_the_receiver = kind >= 32 && kind <= 35;
+  const bool of_the_source = kind >= 1 && kind <= 14, of_the_receiver = kind >= 32 && kind <= 35;
   const bool known =
       header.kind == Kind::failed || (sender == Role::source ? of_the_source : of_the_receiver);
   if (!known)
@@ -77,6 +77,7 @@ void check_header(const FrameHeader& header, Role sender) {
                     (sender == Role::source ? "source" : "receiver"));
   const uint8_t flags = header.kind == Kind::end     ? kFlagPublish | kFlagFinal
                         : header.kind == Kind::offer ? kFlagAnew
+                        : header.kind == Kind::terms ? kFlagStatic
                                                      : 0;
   const bool is_hidden_end =  // what is handed over is published
       header.kind == Kind::end && header.flags == kFlagFinal;
@@ -213,6 +214,19 @@ Table decode_table(std::span<const std::byte> payload) {
   table.digests.resize(digests.size() / sizeof(Digest));
   std::memcpy(table.digests.data(), digests.data(), digests.size());
   return table;
+}
+
+std::vector<std::byte> encode(const Terms& terms) {
+  std::vector<std::byte> bytes;
+  put(bytes, terms.seed);
+  return bytes;
+}
+
+Terms decode_terms(std::span<const std::byte> payload) {
+  Cursor cursor(payload, "a hub's terms");
+  const Terms terms{.seed = cursor.take<uint64_t>()};
+  cursor.finish();
+  return terms;
 }
 
 std::vector<std::byte> encode(const Failure& failure) {

@@ -29,7 +29,8 @@ inline constexpr uint64_t kBlocksMax = 1ULL << 24;  // of one file: 64 GiB of 4 
 inline constexpr size_t kNameMax = 4096;
 inline constexpr size_t kErrorTextMax = 512;
 
-enum class Role : uint16_t { source = 1, receiver = 2 };
+// observer: asks a hub how things stand, and hears it.
+enum class Role : uint16_t { source = 1, receiver = 2, observer = 3 };
 
 // What both ends say first.
 struct Hello {
@@ -55,6 +56,11 @@ enum class Kind : uint8_t {
   end = 8,        // of a round: the digest of the table of digests
   stopping = 9,   // a hand-over: the source's application is being stopped
   alive = 10,     // within a round: the source compares blocks that need not be sent
+  // of a hub in the source's place
+  terms = 11,    // before the first offer: the seed of all digests
+  abandon = 12,  // of a round: its version is no longer there, another round begins
+  settled = 13,  // everything that was published by now has come
+  status = 14,   // to an observer: a piece of JSON
   // of the receiver
   have = 32,       // answers offer: size, digest of the table
   table = 33,      // answers ask_table
@@ -65,6 +71,7 @@ enum class Kind : uint8_t {
 };
 
 inline constexpr uint8_t kFlagAnew = 1;     // offer: once more, of a file that is to be read anew
+inline constexpr uint8_t kFlagStatic = 1;   // terms: nobody who receives digests anything
 inline constexpr uint8_t kFlagPublish = 1;  // end: readers are to see this round
 inline constexpr uint8_t kFlagFinal = 2;    // end: the receiver owns the file from here on
 
@@ -85,7 +92,8 @@ static_assert(sizeof(FrameHeader) == 12);
 void check_header(const FrameHeader& header, Role sender);
 // Throws unless a file of that size has at most kBlocksMax blocks.
 void check_size(uint64_t size_bytes, uint64_t block_bytes);
-// "" or why these 32 bytes are no peer of ours: foreign bytes, another version, the same role.
+// "" or why these 32 bytes are no peer of ours: foreign bytes, another version, not the role that
+// is expected.
 std::string hello_problem(const Hello& theirs, Role expected);
 
 struct Offer {
@@ -116,6 +124,10 @@ struct Table {
   uint64_t first = 0;
   std::vector<Digest> digests;
 };
+// What a hub decides for its receivers.
+struct Terms {
+  uint64_t seed = 0;
+};
 struct Failure {
   int error = 0;  // an errno value, 0 where none fits
   std::string text;
@@ -134,6 +146,7 @@ std::vector<std::byte> encode(const Begin& begin);
 std::vector<std::byte> encode(const End& end);
 std::vector<std::byte> encode(const Done& done);
 std::vector<std::byte> encode(const Table& table);
+std::vector<std::byte> encode(const Terms& terms);
 std::vector<std::byte> encode(const Failure& failure);
 Offer decode_offer(std::span<const std::byte> payload);
 Have decode_have(std::span<const std::byte> payload);
@@ -141,6 +154,7 @@ Begin decode_begin(std::span<const std::byte> payload);
 End decode_end(std::span<const std::byte> payload);
 Done decode_done(std::span<const std::byte> payload);
 Table decode_table(std::span<const std::byte> payload);
+Terms decode_terms(std::span<const std::byte> payload);
 Failure decode_failure(std::span<const std::byte> payload);
 
 // Block numbers of `blocks`, `packed` and `patch` stand in the first eight bytes of the payload.
