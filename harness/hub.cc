@@ -22,7 +22,9 @@ namespace {
 constexpr size_t kPeersMax = 1024;
 // What the hub itself has open, and a file with three.
 constexpr size_t kDescriptorsOfOurs = 24;
-constexpr size_t kDescriptorsPerPeer = 2;
+// Two, one of somebody who is turned away, and two for files.
+constexpr size_t kDescriptorsPerPeer = 5;
+constexpr size_t kTurnedAwayMax = 16;
 constexpr Nanoseconds kWordInterval = std::chrono::seconds(2);
 
 void tell(const std::string& sentence) {
@@ -35,7 +37,7 @@ size_t peers_max() {
   ::getrlimit(RLIMIT_NOFILE, &limit);
   const auto descriptors = static_cast<size_t>(limit.rlim_cur);
   if (descriptors <= kDescriptorsOfOurs + kDescriptorsPerPeer) return 1;
-  return std::min(kPeersMax, (descriptors - kDescriptorsOfOurs) / kDescriptorsPerPeer / 2);
+  return std::min(kPeersMax, (descriptors - kDescriptorsOfOurs) / kDescriptorsPerPeer);
 }
 
 void print_delivered(const std::string& peer, const std::string& name, uint64_t version) {
@@ -51,7 +53,8 @@ mmap_push::HubSettings settings_of(const HubOptions& options) {
                                                                  : mmap_push::Topology::dynamic,
                         .compression = options.compress == "zstd" ? mmap_push::Compression::zstd
                                                                   : mmap_push::Compression::off},
-          .peers_max = peers_max()};
+          .peers_max = peers_max(),
+          .turned_away_max = std::min(kTurnedAwayMax, peers_max())};
 }
 
 mmap_push::HubEvents events_of(const HubOptions& options) {

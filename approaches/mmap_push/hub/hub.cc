@@ -37,6 +37,7 @@ const char* word_of(Role role) {
 struct Hub::Connection {
   Peer peer;
   std::unique_ptr<Stream> stream;
+  bool is_one_too_many = false;  // told so, and nothing else
   // For status(): 0 until it has greeted.
   std::atomic<uint16_t> role = 0;
   std::atomic<uint64_t> payload_bytes = 0;
@@ -49,7 +50,8 @@ namespace {
 // What a pusher's connection has of the hub's folder, given back when it ends.
 class LentFiles {
  public:
-  explicit LentFiles(HubFolder& hub) : folder(hub.open_folder()), hub_(hub) {}
+  LentFiles(HubFolder& hub, const Stream& pusher)
+      : folder(hub.open_folder()), hub_(hub), pusher_(pusher) {}
   ~LentFiles() {
     for (const std::string& name : names_) hub_.give_back(name, folder.release(name));
   }
@@ -57,7 +59,7 @@ class LentFiles {
   LentFiles& operator=(const LentFiles&) = delete;
 
   void take(const std::string& name) {
-    auto file = hub_.lend(name);
+    auto file = hub_.lend(name, pusher_);
     names_.push_back(name);
     if (file) folder.adopt(std::move(file));
   }
@@ -66,6 +68,7 @@ class LentFiles {
 
  private:
   HubFolder& hub_;
+  const Stream& pusher_;
   std::vector<std::string> names_;
 };
 
@@ -120,9 +123,13 @@ void Hub::admit(std::unique_ptr<Stream> stream, const std::stop_token& stop) {
       const auto here = one++;
       if (here->has_ended) ended.splice(ended.end(), connections_, here);
     }
-    if (connections_.size() < settings_.peers_max) connection = &connections_.emplace_back();
+    const size_t count = connections_.size();
+    if (count < settings_.peers_max + settings_.turned_away_max) {
+      connection = &connections_.emplace_back();
+      connection->is_one_too_many = count >= settings_.peers_max;
+    }
   }
-  if (connection == nullptr) return turn_away(*stream);
+  if (connection == nullptr) return;  // closed without a word
   connection->peer.title = "peer " + std::to_string(++count_);
   connection->stream = std::move(stream);
   try {
@@ -147,32 +154,40 @@ void Hub::serve(Connection& connection, const std::stop_token& stop) {
   const std::string& title = connection.peer.title;
   try {
     const std::stop_callback on_stop(stop, [&] { connection.stream->shut_down(); });
-    if (events_.identify) connection.peer.identity = events_.identify(*connection.stream);
-    const Hello hello = read_hello(*connection.stream, after(settings_.greeting_limit));
-    connection.role.store(static_cast<uint16_t>(hello.role), std::memory_order_release);
-    switch (hello.role) {
-      case Role::source:
-        serve_pusher(connection, hello);
-        break;
-      case Role::receiver:
-        serve_receiver(connection, hello);
-        break;
-      case Role::observer:
-        serve_observer(*connection.stream, hello);
-        break;
-      default:
-        throw_errno("a peer of an unknown role", EPROTO);
-    }
+    if (connection.is_one_too_many)
+      turn_away(*connection.stream);
+    else
+      serve_role(connection);
   } catch (const std::exception& problem) {
     if (!stop.stop_requested()) tell(title + ": " + problem.what());
   }
   // Closed, not only shut down: a peer that waits for room to write would wait on.
   connection.stream.reset();
+  if (events_.ended) events_.ended(connection.peer);
   connection.has_ended = true;
 }
 
+void Hub::serve_role(Connection& connection) {
+  if (events_.identify) connection.peer.identity = events_.identify(*connection.stream);
+  const Hello hello = read_hello(*connection.stream, after(settings_.greeting_limit));
+  connection.role.store(static_cast<uint16_t>(hello.role), std::memory_order_release);
+  switch (hello.role) {
+    case Role::source:
+      serve_pusher(connection, hello);
+      break;
+    case Role::receiver:
+      serve_receiver(connection, hello);
+      break;
+    case Role::observer:
+      serve_observer(*connection.stream, hello);
+      break;
+    default:
+      throw_errno("a peer of an unknown role", EPROTO);
+  }
+}
+
 void Hub::serve_pusher(Connection& connection, const Hello& hello) {
-  LentFiles lent(folder_);
+  LentFiles lent(folder_, *connection.stream);
   const Peer& peer = connection.peer;
   const Receiver* serving = nullptr;
   uint64_t told_bytes = 0;

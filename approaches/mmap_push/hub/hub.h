@@ -38,7 +38,8 @@ struct HubSettings {
   std::string folder;
   Durable durable = Durable::off;
   ForwarderSettings forwarder;
-  size_t peers_max = 1024;  // at once; a thread each
+  size_t peers_max = 1024;      // at once; a thread each
+  size_t turned_away_max = 16;  // at once, of those beyond; the rest are closed without a word
   Nanoseconds greeting_limit = std::chrono::seconds(10);
 };
 
@@ -51,6 +52,8 @@ struct HubEvents {
                      uint64_t payload_bytes)>
       published;
   std::function<void(const Peer&, const std::string& name, uint64_t version)> delivered;
+  // What it pushed may be pushed by others now.
+  std::function<void(const Peer&)> ended;
 };
 
 // Threads: load() and run() from one, in this order; status() from any.
@@ -74,6 +77,7 @@ class Hub {
   void admit(std::unique_ptr<Stream> stream, const std::stop_token& stop);
   void turn_away(Stream& stream) const;
   void serve(Connection& connection, const std::stop_token& stop);
+  void serve_role(Connection& connection);
   void serve_pusher(Connection& connection, const Hello& hello);
   void serve_receiver(Connection& connection, const Hello& hello);
   void serve_observer(Stream& stream, const Hello& hello) const;

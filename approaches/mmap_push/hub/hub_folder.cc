@@ -1,6 +1,7 @@
 #include "approaches/mmap_push/hub/hub_folder.h"
 
 #include <filesystem>
+#include <poll.h>
 
 #include "lib/os/error.h"
 
@@ -29,6 +30,15 @@ uint32_t block_bytes_of(const std::string& path) {
   return block;
 }
 
+// Whether the other end has closed. Source: poll(2), POLLRDHUP.
+bool has_hung_up(const Stream& stream) {
+  pollfd look{stream.descriptor(), POLLRDHUP, 0};
+  return ::poll(&look, 1, 0) > 0;
+}
+
+// The first copy of a large file is made once more after it was acknowledged.
+constexpr Nanoseconds kHungUpLimit = std::chrono::seconds(60);
+
 }  // namespace
 
 HubFolder::HubFolder(std::string path, Durable durable, uint64_t seed)
@@ -50,26 +60,34 @@ void HubFolder::load(const std::function<bool(const std::string& name)>& going_o
   }
 }
 
-std::unique_ptr<ReceivedFile> HubFolder::lend(const std::string& name) {
+std::unique_ptr<ReceivedFile> HubFolder::lend(const std::string& name, const Stream& pusher) {
+  const Deadline deadline = after(kHungUpLimit);
   const MutexLock lock(mutex_);
-  const auto [place, is_new] = kept_.try_emplace(name);
-  if (!is_new && !place->second)
-    throw_errno("'" + name + "' is being pushed by somebody else here", EBUSY);
-  return std::move(place->second);
+  while (true) {
+    Kept& kept = kept_[name];
+    if (kept.pusher == nullptr) {
+      kept.pusher = &pusher;
+      return std::move(kept.file);
+    }
+    if (!has_hung_up(*kept.pusher) ||
+        given_back_.wait_until(mutex_, deadline) == std::cv_status::timeout)
+      throw_errno("'" + name + "' is being pushed by somebody else here", EBUSY);
+  }
 }
 
 void HubFolder::give_back(const std::string& name, std::unique_ptr<ReceivedFile> file) {
   const MutexLock lock(mutex_);
   if (file)
-    kept_[name] = std::move(file);
+    kept_[name] = {std::move(file), nullptr};
   else
     kept_.erase(name);
+  given_back_.notify_all();
 }
 
 bool HubFolder::is_lent(const std::string& name) const {
   const MutexLock lock(mutex_);
   const auto found = kept_.find(name);
-  return found != kept_.end() && !found->second;
+  return found != kept_.end() && found->second.pusher != nullptr;
 }
 
 uint64_t HubFolder::publish(ReceivedFile& received) {

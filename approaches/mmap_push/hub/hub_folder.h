@@ -9,6 +9,7 @@
 
 #include "approaches/mmap_push/hub/published_file.h"
 #include "approaches/mmap_push/received_folder.h"
+#include "lib/transport/stream.h"
 
 namespace memsync::mmap_push {
 
@@ -28,8 +29,9 @@ class HubFolder {
   void load(const std::function<bool(const std::string& name)>& going_on);
 
   // What is kept of the file, for one pusher at a time; nullptr when nothing is. Throws EBUSY when
-  // another one has it.
-  std::unique_ptr<ReceivedFile> lend(const std::string& name);
+  // another one has it; one that has hung up is waited for, until its last round is dealt with.
+  //   pusher  its connection, which outlives the loan
+  std::unique_ptr<ReceivedFile> lend(const std::string& name, const Stream& pusher);
   // nullptr: nothing is to be kept.
   void give_back(const std::string& name, std::unique_ptr<ReceivedFile> file);
 
@@ -51,7 +53,12 @@ class HubFolder {
   const Durable durable_;
   const uint64_t seed_;
   mutable Mutex mutex_;
-  std::map<std::string, std::unique_ptr<ReceivedFile>> kept_ GUARDED_BY(mutex_);  // lent: nullptr
+  struct Kept {
+    std::unique_ptr<ReceivedFile> file;
+    const Stream* pusher = nullptr;  // who has it
+  };
+  std::map<std::string, Kept> kept_ GUARDED_BY(mutex_);
+  Condition given_back_;
   std::vector<std::shared_ptr<PublishedFile>> published_ GUARDED_BY(mutex_);
   std::map<std::string, PublishedFile*> by_name_ GUARDED_BY(mutex_);
   std::list<const FileDescriptor*> wakes_ GUARDED_BY(mutex_);
