@@ -22,9 +22,11 @@ class Happened {
   }
   // False: it has not happened so often within a test's patience.
   bool wait_for(const std::string& what, unsigned times = 1) {
+    const Deadline deadline = after(PushPair::kPatience);
     const MutexLock lock(mutex_);
-    return changed_.wait_until(mutex_, after(PushPair::kPatience),
-                               [&] { return times_[what] >= times; });
+    while (times_[what] < times)
+      if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout) return false;
+    return true;
   }
   unsigned times(const std::string& what) {
     const MutexLock lock(mutex_);
