@@ -52,10 +52,14 @@ void Forwarder::serve() {
       for (const auto& file : files_)
         if (!folder_.is_current(*file->published)) return;
       const bool has_offered = offer_new_files();
-      if (send_what_is_missing() || has_offered) continue;
-      frames_.send(Kind::settled, 0, {});
-      frames_.flush(Deadline::max());
-      if (!wait()) return;
+      const bool has_sent = send_what_is_missing();
+      // Also while a pusher publishes without a pause.
+      if (!is_behind_ && (has_sent || has_offered || !has_settled_)) {
+        frames_.send(Kind::settled, 0, {});
+        frames_.flush(Deadline::max());
+        has_settled_ = true;
+      }
+      if (!has_sent && !has_offered && !wait()) return;
     }
   } catch (const PeerFailure&) {
     throw;
@@ -69,7 +73,8 @@ bool Forwarder::offer_new_files() {
   const auto files = folder_.published_from(known_);
   known_ += files.size();
   for (const auto& published : files) {
-    if (!folder_.is_current(*published) || !events_.may_read(published->name)) continue;
+    if (!published || !folder_.is_current(*published) || !events_.may_read(published->name))
+      continue;
     files_.push_back(
         std::make_unique<File>(static_cast<uint32_t>(files_.size()), published, wake_, receiver_));
     offer(*files_.back());
@@ -120,6 +125,7 @@ FrameHeader Forwarder::answer(Kind expected, const File& file) {
 
 bool Forwarder::send_what_is_missing() {
   bool has_sent = false;
+  is_behind_ = false;
   for (const auto& file : files_) {
     has_sent = send_round(*file) || has_sent;
     if (unanswered_.size() >= kUnansweredMax) take_answer();
@@ -139,6 +145,7 @@ bool Forwarder::send_round(File& file) {
   frames_.send(Kind::begin, file.id, encode(Begin{++file.round, version->size_bytes}));
   if (!send_blocks(file, *sending)) {
     file.published->give_back(file.subscription, sending->blocks);
+    is_behind_ = true;
     frames_.send(Kind::abandon, file.id, {});
     frames_.flush(Deadline::max());
     return true;

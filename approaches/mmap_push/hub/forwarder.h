@@ -79,7 +79,9 @@ class Forwarder {
   const ForwarderSettings settings_;
   const ForwarderEvents events_;
   const FileDescriptor wake_ = FileDescriptor::event();
-  size_t known_ = 0;  // of the folder's published files
+  size_t known_ = 0;        // of the folder's published files
+  bool is_behind_ = false;  // a round was abandoned, what was published before it has not all come
+  bool has_settled_ = false;  // the receiver has heard so once
   std::vector<std::unique_ptr<File>> files_;
   struct Unanswered {
     File* file;

@@ -136,6 +136,7 @@ void Hub::admit(std::unique_ptr<Stream> stream, const std::stop_token& stop) {
     connection->server = std::jthread([this, connection, stop] { serve(*connection, stop); });
   } catch (const std::system_error& problem) {
     tell(std::string("serving one more peer: ") + problem.what());
+    connection->stream.reset();
     connection->has_ended = true;
   }
 }
@@ -249,7 +250,7 @@ void Hub::serve_observer(Stream& stream, const Hello& hello) const {
 std::string Hub::status() const {
   nlohmann::json files = nlohmann::json::array(), peers = nlohmann::json::array();
   for (const auto& file : folder_.published_from(0)) {
-    if (!folder_.is_current(*file)) continue;
+    if (!file || !folder_.is_current(*file)) continue;
     nlohmann::json receivers = nlohmann::json::array();
     for (const Holding& one : file->holdings())
       receivers.push_back(

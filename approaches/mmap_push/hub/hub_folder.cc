@@ -104,6 +104,8 @@ uint64_t HubFolder::publish(ReceivedFile& received) {
   file->publish(received.table, received.file.keep_published());
   const MutexLock lock(mutex_);
   by_name_[received.name] = file.get();
+  for (auto& other : published_)
+    if (other.get() == before) other.reset();
   published_.push_back(std::move(file));
   for (const FileDescriptor* wake : wakes_) signal_event(*wake);
   return 1;

@@ -38,8 +38,8 @@ class HubFolder {
   // Its readers see a version: so may receivers. Returns its number, 0 when it is the last one.
   uint64_t publish(ReceivedFile& received);
 
-  // All that were published, in that order, from the `first` one on. A name whose blocks have
-  // another size now is there twice; is_current() says which one counts.
+  // All that were published, in that order, from the `first` one on; nullptr in place of one that
+  // is published anew because its blocks have another size, and is_current() no longer.
   std::vector<std::shared_ptr<PublishedFile>> published_from(size_t first) const;
   bool is_current(const PublishedFile& file) const;
   // `wake`, an event, is signalled when there are more of them, until forget().

@@ -149,6 +149,7 @@ class Star {
 
   void join() { receivers_.emplace_back(*dialling_); }
   Network& network() { return *dialling_; }
+  std::string path() const { return data_.path() + "/data"; }
   SyncReport sync() { return sender_->sync({}, after(kPatience)); }
   uint64_t bytes_sent() const { return stream_->bytes_written(); }
   std::list<Receiving>& receivers() { return receivers_; }
@@ -174,7 +175,6 @@ class Star {
   }
 
  private:
-  std::string path() const { return data_.path() + "/data"; }
   void fill() const {
     std::vector<uint64_t> piece(1 << 17);
     std::mt19937_64 random(1);
@@ -250,6 +250,41 @@ void probe_one_and_eight() {
              one.bytes_sent() - one_before, eight.bytes_sent() - eight_before);
 }
 
+// One byte changes; until one receiver shows it, which the source serves itself or a hub does.
+void probe_detour() {
+  Star star(1);
+  const auto [network, folder] =
+      std::pair{make_address_network("127.0.0.1:0"), TemporaryFolder::make(kMemoryFolder)};
+  const auto listener = network->listen("push");
+  const auto dialled =
+      make_address_network(network->address(""))->connect("", "", after(kPatience));
+  const auto accepted = listener->accept(after(kPatience));
+  ReceivedFolder received(folder.path(), Publish::in_place, Durable::off);
+  std::atomic<Deadline> published_at{};
+  const std::jthread serving([&] {
+    ReceiverEvents events;
+    events.published = [&](ReceivedFile&, const End&, bool) { published_at = Clock::now(); };
+    Receiver(*accepted, received, events, after(kPatience)).serve();
+  });
+  PathSource source(star.path(), {});
+  Sender sender(*dialled, {}, after(kPatience));
+  sender.offer("data", source, after(kPatience));
+  sender.sync({}, after(kPatience));
+  std::vector<double> direct, by_hub;
+  for (unsigned time = 0; time < 2 * kTimes; ++time) {
+    star.flip(time * 7919 % kBlocks);
+    Deadline start = Clock::now();
+    sender.sync({}, after(kPatience));
+    direct.push_back(seconds(published_at.load() - start) * 1e3);
+    start = Clock::now();
+    star.sync();
+    by_hub.push_back((star.wait_for_all() - seconds(start.time_since_epoch())) * 1e3);
+  }
+  dialled->shut_down();
+  fmt::print("1 changed byte, 1 receiver: {:.1f} ms without a hub, {:.1f} ms with one (n = {})\n",
+             median(direct), median(by_hub), 2 * kTimes);
+}
+
 void probe_slow(double bytes_per_s) {
   Star alone(4), beside(4, Topology::dynamic, bytes_per_s);
   std::vector<double> without, with;
@@ -295,6 +330,7 @@ int main() {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   probe_lag(8);
   probe_one_and_eight();
+  probe_detour();
   probe_slow(1);
   probe_slow(1e6);
   probe_topology(Topology::dynamic, "dynamic");

@@ -30,7 +30,6 @@ class HeldReceiver {
                  const MutexLock lock(mutex_);
                  versions_.push_back(file_bytes(path(file.name)));
                };
-               events.settled = [this] { happened.note("settled"); };
                Receiver(held_, received_, events, after(PushPair::kPatience), PushPair::kPatience,
                         {.may_be_hub = true})
                    .serve();
@@ -54,7 +53,6 @@ class HeldReceiver {
   }
   std::string path(const std::string& name) const { return folder_.path() + "/" + name; }
 
-  Happened happened;
   std::string text;
 
  private:
@@ -139,10 +137,11 @@ TEST(SlowReceiver, OfAVersionThatIsTakenBackGoesOnWithTheLastOne) {
     contents.push_back(pusher.source.bytes);
     slow.emplace_back(hub.network(), 1 << 20).wait_until_held();
   }
-  size_t at = 0;
+  const std::string last = "delivered data " + std::to_string(contents.size());
+  unsigned at = 0;
   for (HeldReceiver& one : slow) {
     one.go_on();
-    ASSERT_TRUE(one.happened.wait_for("settled"));
+    ASSERT_TRUE(hub.happened.wait_for(last, at + 1));
     const auto versions = one.versions();
     ASSERT_FALSE(versions.empty());
     EXPECT_TRUE(versions.back() == contents.back());
