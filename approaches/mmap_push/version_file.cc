@@ -113,8 +113,11 @@ void VersionFile::start_over() {
     is_changed_ = false;
     return;
   }
-  published_ = open_file(name_, 0);
-  published_keepers_.reset();
+  const FileDescriptor before = std::exchange(published_, open_file(name_, 0));
+  const bool is_same = before.is_open() && published_.is_open() &&
+                       is_same_file(status_of(before, what("looking at")),
+                                    status_of(published_, what("looking at")));
+  if (!is_same) published_keepers_.reset();
   make_spare();
   size_ = is_behind_ ? behind_[0].range.length : 0;
   catch_up(Patience::none);

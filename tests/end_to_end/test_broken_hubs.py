@@ -18,7 +18,7 @@ from pushing import SIZE, content, data, pushed, wait_for  # noqa: F401 (fixture
 def test_a_killed_hub_comes_back_with_all_that_was_acknowledged(
     hub: Hub, data: Path, tmp_path: Path
 ) -> None:
-    hub.run()
+    hub.run("--durable")
     other = data.with_name("other")
     other.write_bytes(content(2))
     pushed(other, hub.address)

@@ -14,8 +14,9 @@ namespace fs = std::filesystem;
 // What may be files of a hub, from one run to the next. Links are not followed.
 std::vector<std::string> names_below(const std::string& path) {
   std::vector<std::string> names;
-  for (const auto& entry : fs::recursive_directory_iterator(path)) {
-    std::string name = fs::relative(entry.path(), path).string();
+  for (const auto& entry :
+       fs::recursive_directory_iterator(path, fs::directory_options::skip_permission_denied)) {
+    std::string name = entry.path().lexically_relative(path).string();
     if (entry.symlink_status().type() == fs::file_type::regular && name_problem(name).empty())
       names.push_back(std::move(name));
   }

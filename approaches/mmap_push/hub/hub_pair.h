@@ -114,6 +114,11 @@ class HubPusher {
     sender_.offer(name, source, after(PushPair::kPatience));
   }
   SyncReport sync() { return sender_.sync({}, after(PushPair::kPatience)); }
+  // Both ends read everything again.
+  SyncReport verify() {
+    sender_.offer_anew(after(PushPair::kPatience));
+    return sync();
+  }
   uint64_t bytes_sent() const { return stream_->bytes_written(); }
 
   TestSource source;

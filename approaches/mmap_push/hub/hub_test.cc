@@ -187,6 +187,25 @@ TEST(Hub, LetsAPusherComeBackWithOtherBlocks) {
   EXPECT_EQ(receiver.contents("data"), seeded(kSize, 2));
 }
 
+TEST(Hub, GivesNobodyWhatADiskHasChangedAndVerifyingMendsIt) {
+  RunningHub hub;
+  HubPusher pusher(hub.network(), "data", seeded(kSize, 1));
+  pusher.sync();
+  {
+    const auto file = FileDescriptor::open(hub.path("data"), O_WRONLY);
+    ASSERT_EQ(::pwrite(file.get(), "?", 1, 5000), 1);
+  }
+  HubReceiver receiver(hub.network());
+  receiver.connect();
+  ASSERT_TRUE(receiver.happened.wait_for("ended"));
+  EXPECT_THAT(receiver.disconnect(), HasSubstr("are not those that were sent"));
+  EXPECT_FALSE(std::filesystem::exists(receiver.path("data")));
+  EXPECT_EQ(pusher.verify().chunks_moved, 1U);
+  receiver.connect();
+  ASSERT_TRUE(receiver.happened.wait_for("data"));
+  EXPECT_EQ(receiver.contents("data"), seeded(kSize, 1));
+}
+
 TEST(Hub, RefusesASecondPusherOfAName) {
   RunningHub hub;
   HubPusher first(hub.network(), "data", seeded(kSize, 1));

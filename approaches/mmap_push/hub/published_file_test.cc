@@ -147,5 +147,27 @@ TEST_F(PublishedFiles, TakeBackNoneWhileOthersHaveBeenLetGo) {
   EXPECT_TRUE(first->read(read, 0));
 }
 
+// Whose file has been exchanged since, and would be the next round's spare.
+TEST(VersionFile, LeavesAVersionAloneThatAnotherThreadKeeps) {
+  const TemporaryFolder folder = TemporaryFolder::make(kMemoryFolder);
+  VersionFile file(FileDescriptor::open(folder.path(), O_RDONLY | O_DIRECTORY), "data",
+                   Publish::versions, Durable::off);
+  const auto publish = [&](uint64_t seed) {
+    file.catch_up(VersionFile::Patience::none);
+    file.resize(10'000);
+    file.write(seeded(10'000, seed), 0);
+    file.publish();
+    file.catch_up(VersionFile::Patience::some);
+  };
+  publish(1);
+  const auto kept = file.keep_published();
+  file.start_over();  // another descriptor of the same file
+  for (const uint64_t seed : {2, 3, 4}) publish(seed);
+  Bytes read(10'000);
+  ASSERT_EQ(::pread(kept->get(), read.data(), read.size(), 0), 10'000);
+  EXPECT_EQ(read, seeded(10'000, 1));
+  EXPECT_EQ(file_bytes(folder.path() + "/data"), seeded(10'000, 4));
+}
+
 }  // namespace
 }  // namespace memsync::mmap_push

@@ -13,7 +13,8 @@ namespace {
 using testing::HasSubstr;
 
 // More than a socket holds, so that who does not read holds the hub up in the middle of a round.
-constexpr uint64_t kBig = 16 << 20;
+constexpr uint64_t kBig = 2 << 20;
+constexpr size_t kFree = 64 << 10;
 
 // A receiver that reads `free_bytes` and then nothing until it is let go on.
 class HeldReceiver {
@@ -100,7 +101,7 @@ TEST(SlowReceiver, GetsTheVersionThatItWasBeingSentAndThenTheLastOne) {
   const Bytes first = seeded(kBig, 1);
   HubPusher pusher(hub.network(), "data", first);
   pusher.sync();
-  HeldReceiver slow(hub.network(), 1 << 20);
+  HeldReceiver slow(hub.network(), kFree);
   HubReceiver other(hub.network());
   other.connect();
   ASSERT_TRUE(hub.happened.wait_for("delivered data 1"));
@@ -135,7 +136,7 @@ TEST(SlowReceiver, OfAVersionThatIsTakenBackGoesOnWithTheLastOne) {
       pusher.sync();
     }
     contents.push_back(pusher.source.bytes);
-    slow.emplace_back(hub.network(), 1 << 20).wait_until_held();
+    slow.emplace_back(hub.network(), kFree).wait_until_held();
   }
   const std::string last = "delivered data " + std::to_string(contents.size());
   unsigned at = 0;
@@ -156,7 +157,7 @@ TEST(SlowReceiver, ThatVanishesIsForgotten) {
   HubPusher pusher(hub.network(), "data", seeded(kBig, 1));
   pusher.sync();
   {
-    HeldReceiver slow(hub.network(), 1 << 20);
+    HeldReceiver slow(hub.network(), kFree);
     slow.wait_until_held();
   }
   ASSERT_TRUE(hub.happened.wait_for("ended peer 2"));
