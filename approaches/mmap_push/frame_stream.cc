@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <poll.h>
 #include <utility>
 
 #include "lib/os/error.h"
@@ -116,10 +115,14 @@ std::vector<std::byte> FrameStream::read_rest(Deadline deadline) {
   return payload;
 }
 
-bool FrameStream::is_readable() const {
+bool FrameStream::is_readable() {
   if (start_ < end_) return true;
-  pollfd look{stream_.descriptor(), POLLIN, 0};
-  return ::poll(&look, 1, 0) > 0;
+  start_ = 0;
+  end_ = 0;  // also when the next line throws
+  const iovec room{buffer_.get(), kBufferBytes};
+  const auto moved = stream_.read_some({&room, 1});
+  end_ = moved.value_or(0);
+  return moved.has_value();
 }
 
 void FrameStream::send(Kind kind, uint32_t file, std::span<const std::byte> payload,

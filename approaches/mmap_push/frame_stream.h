@@ -38,8 +38,8 @@ class FrameStream {
   // Its payload, or the part of it that fills `into`; malformed when there is less.
   void read(std::span<std::byte> into, Deadline deadline);
   std::vector<std::byte> read_rest(Deadline deadline);
-  // Whether bytes are waiting to be read here or in the stream.
-  bool is_readable() const;
+  // Whether the next message has begun to come, or the peer has ended the stream.
+  bool is_readable();
 
   // Puts a message behind those that wait for flush().
   void send(Kind kind, uint32_t file, std::span<const std::byte> payload, uint8_t flags = 0);

@@ -10,8 +10,15 @@ namespace memsync {
 
 namespace {
 
-// Waits until `events` are there or the other end is gone; throws ETIMEDOUT at the deadline.
-void wait_for(int descriptor, short events, Deadline deadline, const char* attempt) {
+// A plain end that talks to a TLS one gets this alone: a fatal alert of 7 bytes (RFC 8446, 5.1, 6).
+bool is_tls_alert(std::span<const std::byte> came) {
+  return came.size() == 7 && came[0] == std::byte{21} && came[1] == std::byte{3} &&
+         came[3] == std::byte{0} && came[4] == std::byte{2} && came[5] == std::byte{2};
+}
+
+}  // namespace
+
+void Stream::wait_for(int descriptor, short events, Deadline deadline, const char* attempt) {
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
     if (left <= 0) throw_errno(attempt, ETIMEDOUT);
@@ -23,21 +30,23 @@ void wait_for(int descriptor, short events, Deadline deadline, const char* attem
   }
 }
 
-}  // namespace
-
 size_t Stream::read_part(std::span<std::byte> into, Deadline deadline) {
   const iovec room{into.data(), into.size()};
   while (true) {
     if (const auto moved = read_some({&room, 1})) return *moved;
-    wait_for(descriptor(), POLLIN, deadline, "reading from the peer");
+    wait_for(descriptor(), events_for(POLLIN), deadline, "reading from the peer");
   }
 }
 
 void Stream::read_all(std::span<std::byte> into, Deadline deadline) {
-  while (!into.empty()) {
-    const size_t moved = read_part(into, deadline);
-    if (moved == 0) throw_errno("reading from the peer, which ended the stream", ECONNRESET);
-    into = into.subspan(moved);
+  for (size_t done = 0; done < into.size();) {
+    const size_t moved = read_part(into.subspan(done), deadline);
+    if (moved == 0)
+      throw_errno(is_tls_alert(into.first(done))
+                      ? "reading from the peer, which speaks TLS while this end does not (--tls)"
+                      : "reading from the peer, which ended the stream",
+                  ECONNRESET);
+    done += moved;
   }
 }
 
@@ -46,7 +55,7 @@ void Stream::write_all(std::span<const std::byte> from, Deadline deadline) {
     const iovec rest{const_cast<std::byte*>(from.data()), from.size()};
     const auto moved = write_some({&rest, 1});
     if (!moved) {
-      wait_for(descriptor(), POLLOUT, deadline, "writing to the peer");
+      wait_for(descriptor(), events_for(POLLOUT), deadline, "writing to the peer");
     } else {
       from = from.subspan(*moved);
     }

@@ -58,6 +58,7 @@ uint64_t Client::background_in_flight() const {
 // --- the own thread ------------------------------------------------------------------------------
 
 void Client::wait_readable() {
+  if (stream_->has_pending()) return asio::post(io_, [this] { on_readable(); });
   descriptor_.async_wait(asio::posix::descriptor_base::wait_read,
                          [this](const boost::system::error_code& error) {
                            if (!error) on_readable();
@@ -230,7 +231,9 @@ void Client::keep_alive() {
   if (now - last_received_ >= options_.dead_after) {
     // This process may have been stopped while answers arrived: look before judging.
     try {
-      receive_once();
+      do {
+        receive_once();
+      } while (stream_->has_pending());
     } catch (const std::system_error&) {
       fail(posix_error(ECONNRESET));
       return;

@@ -56,11 +56,14 @@ void ServerConnection::close_if_silent(Deadline since) noexcept {
 void ServerConnection::wait_readable() {
   if (waits_for_readable_ || closed_) return;
   waits_for_readable_ = true;
-  descriptor_.async_wait(asio::posix::descriptor_base::wait_read,
-                         [self = shared_from_this()](const boost::system::error_code& error) {
-                           self->waits_for_readable_ = false;
-                           if (!error && !self->closed_) self->on_readable();
-                         });
+  const auto go_on = [self = shared_from_this()](const boost::system::error_code& error) {
+    self->waits_for_readable_ = false;
+    if (!error && !self->closed_) self->on_readable();
+  };
+  if (stream_->has_pending())
+    asio::post(owner_.io(), [go_on] { go_on({}); });
+  else
+    descriptor_.async_wait(asio::posix::descriptor_base::wait_read, go_on);
 }
 
 bool ServerConnection::has_room() const noexcept {
