@@ -4,6 +4,7 @@
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -85,11 +86,15 @@ class PushPair {
  public:
   static constexpr Nanoseconds kPatience = std::chrono::seconds(20);
 
-  explicit PushPair(Publish publish = Publish::versions, SenderSettings settings = {})
+  using Wrap = std::function<std::unique_ptr<Network>(std::unique_ptr<Network>)>;
+
+  // `wrap`: what puts the networks inside something else.
+  explicit PushPair(Publish publish = Publish::versions, SenderSettings settings = {},
+                    const Wrap& wrap = std::identity())
       : settings_(settings),
         folder_(make_folder()),
-        listening_(make_unix_network("receiver", folder_)),
-        dialling_(make_unix_network("source", folder_)),
+        listening_(wrap(make_unix_network("receiver", folder_))),
+        dialling_(wrap(make_unix_network("source", folder_))),
         listener_(listening_->listen("push")) {
     std::filesystem::create_directory(inbox());
     received_ = std::make_unique<ReceivedFolder>(inbox(), publish, Durable::off);
@@ -102,12 +107,15 @@ class PushPair {
   // A new connection; what the receiver's folder holds stays.
   Sender& connect(ReceiverEvents events = {}) {
     disconnect();
-    dialled_ = dialling_->connect("receiver", "push", after(kPatience));
+    auto dialled = std::async(std::launch::async, [this] {
+      return dialling_->connect("receiver", "push", after(kPatience));
+    });
     accepted_ = listener_->accept(after(kPatience));
     serving_ = std::async(std::launch::async, [this, events = std::move(events)] {
       receiver = std::make_unique<Receiver>(*accepted_, *received_, events, after(kPatience));
       receiver->serve();
     });
+    dialled_ = dialled.get();
     sender_ = std::make_unique<Sender>(*dialled_, settings_, after(kPatience));
     return *sender_;
   }

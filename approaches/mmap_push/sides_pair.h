@@ -87,7 +87,7 @@ class Sides : public testing::Test {
   }
 
   const TemporaryFolder folder_;
-  const std::unique_ptr<Network> source_network_, destination_network_;
+  std::unique_ptr<Network> source_network_, destination_network_;
   uint64_t size_ = 0;
   std::unique_ptr<Options> options_;
   std::unique_ptr<Side> source, destination;

@@ -111,7 +111,13 @@ inline std::vector<std::byte> content(uint64_t seed, uint64_t offset, size_t byt
   return made;
 }
 
-enum class Wire : uint8_t { tcp, unix_socket };
+// The last two: for put_inside_tls() of tls/tls_test_support.h.
+enum class Wire : uint8_t { tcp, unix_socket, tls_tcp, tls_unix };
+
+inline std::string name_of(Wire wire) {
+  constexpr const char* kNames[] = {"tcp", "unix", "tls_tcp", "tls_unix"};
+  return kNames[static_cast<size_t>(wire)];
+}
 
 // An address of this process alone (all of 127/8 is loopback), so that test programs which run at
 // the same time don't take each other's ports.
@@ -125,7 +131,7 @@ inline std::string own_loopback_address() {
 class Loopback {
  public:
   explicit Loopback(Wire wire)
-      : network(wire == Wire::tcp
+      : network(wire == Wire::tcp || wire == Wire::tls_tcp
                     ? make_tcp_network("source", {{"source", own_loopback_address()},
                                                   {"destination0", own_loopback_address()}})
                     : make_unix_network("source", directory.path())) {}

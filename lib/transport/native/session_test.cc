@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "lib/transport/transport_test_support.h"
+#include "lib/transport/tls/tls_test_support.h"
 
 namespace memsync {
 namespace {
@@ -15,6 +15,7 @@ constexpr uint64_t kSeed = 20231;
 class Session : public testing::TestWithParam<std::tuple<Wire, const char*>> {
  protected:
   Session() {
+    put_inside_tls(loopback, std::get<0>(GetParam()));
     region.id[3] = std::byte{7};
     region.epoch = 4;
     if (std::string(std::get<1>(GetParam())) == "memory") {
@@ -47,12 +48,11 @@ class Session : public testing::TestWithParam<std::tuple<Wire, const char*>> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Wires, Session,
-                         testing::Combine(testing::Values(Wire::tcp, Wire::unix_socket),
+                         testing::Combine(testing::Values(Wire::tcp, Wire::unix_socket,
+                                                          Wire::tls_tcp, Wire::tls_unix),
                                           testing::Values("memory", "computed")),
                          [](const auto& made) {
-                           return std::string(std::get<0>(made.param) == Wire::tcp ? "tcp_"
-                                                                                   : "unix_") +
-                                  std::get<1>(made.param);
+                           return name_of(std::get<0>(made.param)) + "_" + std::get<1>(made.param);
                          });
 
 TEST_P(Session, AnswersTenThousandRandomReadsWithTheRightBytes) {

@@ -25,11 +25,12 @@ inline TlsPem test_pem(std::initializer_list<std::string> names) {
 // Every host of a test's network in one.
 inline std::shared_ptr<TlsCredentials> test_credentials() {
   static const auto kCredentials =
-      TlsCredentials::from_pem(test_pem({"source", "destination0", "localhost", "127.0.0.1"}));
+      TlsCredentials::from_pem(test_pem({"source", "destination0", "receiver", "localhost", "127.0.0.1"}));
   return kCredentials;
 }
 
-inline void put_inside_tls(Loopback& loopback) {
+inline void put_inside_tls(Loopback& loopback, Wire wire = Wire::tls_tcp) {
+  if (wire != Wire::tls_tcp && wire != Wire::tls_unix) return;
   loopback.network = make_tls_network(std::move(loopback.network), test_credentials());
 }
 
@@ -81,8 +82,9 @@ struct TlsPair {
     auto [ours, theirs] = plain_pair();
     dialled = tls_over(std::move(ours), TlsStream::Role::dialled, client);
     accepted = tls_over(std::move(theirs), TlsStream::Role::accepted, server);
-    const auto other = std::async(std::launch::async, [this] { accepted->shake_hands(soon()); });
+    auto other = std::async(std::launch::async, [this] { accepted->shake_hands(soon()); });
     dialled->shake_hands(soon());
+    other.get();
   }
   std::unique_ptr<TlsStream> dialled, accepted;
 };
