@@ -55,6 +55,7 @@ struct CommandLine {
   PushOptions push;
   ReceiveOptions receive;
   HubOptions hub;
+  CertificatesOptions certificates;
   bool json = false;
   bool dry_run = false;
   std::string filter, profile, engine = "auto", listen, token, remote_source, remote_destination,
@@ -166,6 +167,7 @@ int dispatch(const CLI::App& app, CommandLine& line) {
   if (verb == "push") return push_command(line.push);
   if (verb == "receive") return receive_command(line.receive);
   if (verb == "hub") return hub_command(line.hub);
+  if (verb == "ca") return certificates_command(line.certificates);
   enter_user_namespace();
   if (verb == "doctor") return doctor_command(line.json);
   if (verb == "list") return list_command(line.json, line.filter);
@@ -208,6 +210,7 @@ int parse_and_dispatch(int argc, char** argv) {
   declare_push(app, line.push);
   declare_receive(app, line.receive);
   declare_hub(app, line.hub);
+  declare_certificates(app, line.certificates);
   for (const auto& [verb, help] : kResultVerbs) app.add_subcommand(verb, help);
   if (const std::string problem = unknown_verb(app, argc, argv); !problem.empty()) {
     fmt::print(stderr, "memsync: {}; see memsync --help\n", problem);

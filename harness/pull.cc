@@ -19,6 +19,9 @@ void check_options(const PullOptions& options) {
     throw std::invalid_argument(
         "say where the bytes shall appear, one of: memsync pull ADDRESS -- COMMAND {} | --out FILE "
         "| --socket PATH");
+  const bool is_on_the_web = options.address.find("://") != std::string::npos;
+  if (options.tls.is_on() && is_on_the_web)
+    throw std::invalid_argument("--tls is for `memsync serve`; a web server has https:// for it");
   if (options.dialect != "memsync" && options.socket.empty())
     throw std::invalid_argument("--dialect is for --socket alone");
 }
@@ -53,7 +56,7 @@ int pull_command(const PullOptions& options) {
   userfaultfd::FaultServer::check(settings);
   InterruptWatch interrupts;
   try {
-    const RemoteRegion region(options.address);
+    const RemoteRegion region(options.address, options.tls);
     if (!options.out.empty()) return pull_into_file(region, settings, options, interrupts);
     userfaultfd::ServedFaults served{.dialect = options.dialect == "memsync"
                                                     ? userfaultfd::Dialect::memsync

@@ -21,6 +21,7 @@ struct PullOptions {
 
   std::string dialect = "memsync";              // of the socket, or userfaultfd-go
   std::map<std::string, std::string> faults{};  // options of userfaultfd, by name
+  TlsOptions tls{};
   bool json = false;
 };
 

@@ -7,6 +7,7 @@
 
 #include "approaches/mmap_push/path_source.h"
 #include "approaches/mmap_push/settings.h"
+#include "harness/tls_options.h"
 
 namespace memsync {
 
@@ -18,6 +19,7 @@ struct PushOptions {
   std::string writers = "any";                 // or file-calls
   std::string patience = "60s";
   bool verify = false;
+  TlsOptions tls{};
   bool json = false;
 };
 
@@ -35,6 +37,7 @@ struct PushPlan {
   WriterSet writers;
   bool has_own_block = false;  // --block was given
   bool verify = false;
+  TlsOptions tls{};
   bool json = false;
 };
 

@@ -41,7 +41,7 @@ PushConnection::PushConnection(const PushPlan& plan,
       sources_(sources),
       watch_(std::move(watch)),
       cancelled_(std::move(cancelled)),
-      network_(make_address_network(plan.address)) {}
+      network_(open_network(plan.address, plan.tls, tell_push)) {}
 
 PushConnection::~PushConnection() {
   close();

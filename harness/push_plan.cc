@@ -72,6 +72,7 @@ PushPlan plan_of(const PushOptions& options) {
         "choose --consistency quiet, and pause them, or fuzzy");
   plan.writers = options.writers == "any" ? WriterSet::all() : WriterSet{Writer::file_calls};
   plan.verify = options.verify;
+  plan.tls = options.tls;
   plan.json = options.json;
   return plan;
 }

@@ -71,8 +71,10 @@ enum class Outcome : uint8_t { ended, broken, failed };
 // What one connection is served with, in a thread of its own.
 class Pusher {
  public:
-  Pusher(const ReceiveOptions& options, NamesInUse& names, std::string title)
-      : names_(names),
+  Pusher(const ReceiveOptions& options, const std::optional<AccessPolicy>& policy,
+         NamesInUse& names, std::string title)
+      : policy_(policy),
+        names_(names),
         title_(std::move(title)),
         folder_(options.words.back(),
                 options.publish == "versions" ? mmap_push::Publish::versions
@@ -84,7 +86,7 @@ class Pusher {
     try {
       mmap_push::Receiver receiver(
           stream, folder_,
-          {.offered = [this](const std::string& name) { take(name); },
+          {.offered = [&](const std::string& name) { take(name, stream); },
            .published = [&](ReceivedFile& file, const mmap_push::End&,
                             bool) { versions_.report(file, receiver.payload_bytes()); },
            .caught_up = {},
@@ -94,6 +96,7 @@ class Pusher {
       return Outcome::ended;
     } catch (const std::system_error& problem) {
       tell_receive(fmt::format("{}: {}; what was published stays", title_, problem.what()));
+      if (problem.code().category() == tls_category()) return Outcome::broken;  // a stranger
       const int error =
           problem.code().category() == std::generic_category() ? problem.code().value() : 0;
       return error == ECONNRESET || error == EPIPE || error == ETIMEDOUT ? Outcome::broken
@@ -105,11 +108,17 @@ class Pusher {
   }
 
  private:
-  void take(const std::string& name) {
+  void take(const std::string& name, const Stream& stream) {
+    if (policy_) {
+      const auto objection =
+          policy_->objection(stream.peer_identity().value_or(PeerIdentity{}), Right::publish, name);
+      if (!objection.empty()) throw_errno(objection, EACCES);
+    }
     if (!names_.take(name))
       throw_errno("'" + name + "' is being pushed by somebody else here", EBUSY);
   }
 
+  const std::optional<AccessPolicy>& policy_;
   TakenNames names_;  // given back after the folder's files are closed
   const std::string title_;
   mmap_push::ReceivedFolder folder_;
@@ -118,8 +127,9 @@ class Pusher {
 
 class PushServer {
  public:
-  PushServer(const ReceiveOptions& options, Listener& listener, std::stop_token cancelled)
-      : options_(options), listener_(listener), cancelled_(std::move(cancelled)) {}
+  PushServer(const ReceiveOptions& options, const std::optional<AccessPolicy>& policy,
+             Listener& listener, std::stop_token cancelled)
+      : options_(options), policy_(policy), listener_(listener), cancelled_(std::move(cancelled)) {}
 
   int run() {
     const std::stop_callback on_cancel(cancelled_, [this] { listener_.close(); });
@@ -176,7 +186,7 @@ class PushServer {
   void serve(Connection& connection, const std::string& title) {
     try {
       const std::stop_callback on_cancel(cancelled_, [&] { connection.stream->shut_down(); });
-      connection.outcome = Pusher(options_, names_, title).serve(*connection.stream);
+      connection.outcome = Pusher(options_, policy_, names_, title).serve(*connection.stream);
     } catch (const std::exception& problem) {  // the folder has gone
       tell_receive(title + ": " + problem.what());
       connection.outcome = Outcome::failed;
@@ -187,6 +197,7 @@ class PushServer {
   }
 
   const ReceiveOptions& options_;
+  const std::optional<AccessPolicy>& policy_;
   Listener& listener_;
   const std::stop_token cancelled_;
   NamesInUse names_;
@@ -217,13 +228,17 @@ int receive_command(const ReceiveOptions& options) {
   const FileDescriptor lock = take_folder(folder);
   allow_all_descriptors();
   if (dials) return receive_from_hub(options, stops.cancelled());
+  const auto policy = policy_of(options.tls);
   const auto network =
-      make_address_network(options.listen.empty() ? "127.0.0.1:0" : options.listen);
+      open_network(options.listen.empty() ? "127.0.0.1:0" : options.listen, options.tls, {},
+                   [&](const auto& who) {
+                     return policy ? policy->objection(who, Right::publish) : std::string();
+                   });
   const auto listener = listen_at(*network);
   const std::string address = network->address("");
   print_address(address, options.json);
   tell_receive(fmt::format("files pushed to {} come to {}; Ctrl-C ends it", address, folder));
-  return PushServer(options, *listener, stops.cancelled()).run();
+  return PushServer(options, policy, *listener, stops.cancelled()).run();
 }
 
 }  // namespace memsync

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "harness/tls_options.h"
+
 namespace memsync {
 
 struct ReceiveOptions {
@@ -13,6 +15,7 @@ struct ReceiveOptions {
   bool durable = false;
   bool once = false;  // until the first pusher has ended, or everything of the hub has come
   std::string patience = "60s";  // with a hub that stays away
+  TlsOptions tls{};
   bool json = false;
 };
 

@@ -26,6 +26,7 @@ RegionOffer ask(Network& network, const std::string& address) {
   try {
     return native_transport().inquire(network, address, kService, after(kConnectLimit));
   } catch (const std::system_error& problem) {
+    if (problem.code().category() == tls_category()) throw SourceLost(problem.what());
     throw SourceLost(std::string(problem.what()) + "; is `memsync serve FILE --listen " + address +
                      "` running there?");
   }
@@ -39,10 +40,10 @@ RegionOffer offer_of(const Reader& object) {
 
 }  // namespace
 
-RemoteRegion::RemoteRegion(const std::string& address)
+RemoteRegion::RemoteRegion(const std::string& address, const TlsOptions& tls)
     : address_(address),
       object_(object_at(address)),
-      network_(object_ ? nullptr : make_address_network(address)),
+      network_(object_ ? nullptr : open_network(address, tls, {})),
       offer_(object_ ? offer_of(*object_) : ask(*network_, address)) {}
 
 std::unique_ptr<RegionService> RemoteRegion::connect() const {

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "harness/tls_options.h"
 #include "lib/backend/backend.h"
 #include "lib/transport/transport.h"
 
@@ -20,7 +21,7 @@ class RemoteRegion {
  public:
   // Asks what is served at `address`, or what object is there (http://…, https://…). Throws
   // std::invalid_argument for what is no address and SourceLost with the next step.
-  explicit RemoteRegion(const std::string& address);
+  explicit RemoteRegion(const std::string& address, const TlsOptions& tls = {});
 
   // A connection of its own. Throws SourceLost.
   std::unique_ptr<RegionService> connect() const;

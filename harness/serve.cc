@@ -86,6 +86,17 @@ std::unique_ptr<ServedRegion> serve_at(Network& network, const std::string& addr
   }
 }
 
+void tell(const std::string& sentence) {
+  fmt::print(stderr, "memsync serve: {}\n", sentence);
+}
+
+std::string who_may(const ServeOptions& options) {
+  if (!options.tls.is_on()) return "whoever reaches";
+  return (options.tls.policy.empty() ? "whom the CA of " + options.tls.folder + " knows"
+                                     : "whom " + options.tls.policy + " lets read") +
+         ", by TLS at";
+}
+
 }  // namespace
 
 int serve_command(const ServeOptions& options) {
@@ -94,7 +105,10 @@ int serve_command(const ServeOptions& options) {
   const Geometry geometry{.size_bytes = content->size_bytes(), .chunk_bytes = page_bytes()};
   const RegionId region = new_region_id();
   LocalRegion local(*content, nullptr, region, read_only_hooks());
-  const auto network = make_address_network(options.listen);
+  const auto policy = policy_of(options.tls);
+  const auto network = open_network(options.listen, options.tls, tell, [&](const auto& who) {
+    return policy ? policy->objection(who, Right::read, options.name) : std::string();
+  });
   const auto served = serve_at(*network, options.listen, geometry, region, local);
   const std::string address = network->address("");
   if (options.json)
@@ -103,9 +117,9 @@ int serve_command(const ServeOptions& options) {
   else
     fmt::print("{}\n", address);
   std::fflush(stdout);
-  fmt::print(stderr, "memsync serve: {} ({}) for whoever reaches {}; Ctrl-C ends it\n",
+  fmt::print(stderr, "memsync serve: {} ({}) for {} {}; Ctrl-C ends it\n",
              is_url(options.name) ? shown_url(options.name) : options.name,
-             format_bytes(static_cast<double>(geometry.size_bytes)), address);
+             format_bytes(static_cast<double>(geometry.size_bytes)), who_may(options), address);
   pollfd asked{interrupts.descriptor().get(), POLLIN, 0};
   while (::poll(&asked, 1, -1) < 0 && errno == EINTR) {
   }

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "harness/tls_options.h"
+
 namespace memsync {
 
 struct ServeOptions {
@@ -11,6 +13,7 @@ struct ServeOptions {
   uint64_t size_bytes = 0;  // of memory, zero and pattern, which have none of their own; else 0
   uint64_t seed = 1;        // of pattern
   std::string listen = "127.0.0.1:0";
+  TlsOptions tls{};
   bool json = false;
 };
 

@@ -25,6 +25,23 @@ std::string help_of(const OptionSpec& spec) {
   return help + " [" + std::string(spec.default_value) + "]";
 }
 
+enum class Ends : uint8_t { dials, listens };
+
+void declare_tls(CLI::App* verb, TlsOptions& options, Ends ends) {
+  verb->add_option("--tls", options.folder,
+                   "a folder with ca.pem, cert.pem and key.pem (memsync ca makes them): TLS 1.3, "
+                   "both ends show a certificate");
+  if (ends == Ends::dials)
+    verb->add_option("--tls-name", options.peer_name,
+                     "the name that the other end's certificate must have [the host dialled]");
+  else
+    verb->add_option("--policy", options.policy,
+                     "a file that says which certificate may do what (YAML)");
+}
+
+constexpr const char* kCleartext =
+    "Without --tls nothing is encrypted: then use a tunnel beyond this machine (ssh -L).";
+
 }  // namespace
 
 void declare_serve(CLI::App& app, ServeOptions& options) {
@@ -44,11 +61,12 @@ void declare_serve(CLI::App& app, ServeOptions& options) {
                         options.listen + "]");
   serve->add_flag_callback(
       "--read-only", [] {}, "the default: clients read, and nobody takes the region over");
+  declare_tls(serve, options.tls, Ends::listens);
   serve->add_flag("--json", options.json, "print the address and the size as one line of JSON");
   serve->footer(
-      "Example: memsync serve model.bin --listen 192.0.2.1:7000\n"
-      "Nothing is encrypted and whoever reaches the address may read: beyond this machine use a "
-      "tunnel (ssh -L).");
+      std::string(
+          "Example: memsync serve model.bin --listen 192.0.2.1:7000 --tls keys/192.0.2.1\n") +
+      kCleartext);
 }
 
 void declare_pull(CLI::App& app, PullOptions& options) {
@@ -71,6 +89,7 @@ void declare_pull(CLI::App& app, PullOptions& options) {
         },
         help_of(spec));
   }
+  declare_tls(pull, options.tls, Ends::dials);
   pull->add_flag("--json", options.json, "say what came as one line of JSON");
   pull->footer(
       "Examples:\n"
@@ -116,16 +135,18 @@ void declare_push(CLI::App& app, PushOptions& options) {
                    "how long a connection that has broken is tried again [60s]");
   push->add_flag("--verify", options.verify,
                  "at the end both sides read everything again; what differs comes once more");
+  declare_tls(push, options.tls, Ends::dials);
   push->add_flag("--json", options.json, "say what was moved as one line of JSON");
   push->footer(
-      "Examples:\n"
-      "  memsync push big.img db.sqlite 192.0.2.1:7001\n"
-      "  memsync push logs/today=/var/log/app.log 192.0.2.1:7001 --interval 1s\n"
-      "  memsync push disk.img unix:/run/inbox --verify --compress zstd\n"
-      "A file may grow, shrink, be replaced or go away meanwhile. Exit codes: 4 a file could not "
-      "be "
-      "kept equal,\n64 usage, 130 interrupted before it was. Nothing is encrypted: beyond this "
-      "machine use a tunnel (ssh -L).");
+      std::string("Examples:\n"
+                  "  memsync push big.img db.sqlite 192.0.2.1:7001\n"
+                  "  memsync push logs/today=/var/log/app.log 192.0.2.1:7001 --interval 1s\n"
+                  "  memsync push disk.img unix:/run/inbox --verify --compress zstd\n"
+                  "A file may grow, shrink, be replaced or go away meanwhile. Exit codes: 4 a file "
+                  "could not "
+                  "be "
+                  "kept equal,\n64 usage, 130 interrupted before it was.\n") +
+      kCleartext);
 }
 
 void declare_receive(CLI::App& app, ReceiveOptions& options) {
@@ -152,6 +173,7 @@ void declare_receive(CLI::App& app, ReceiveOptions& options) {
                     "one file at least");
   receive->add_option("--patience", options.patience,
                       "how long a hub that has gone is tried again [60s]");
+  declare_tls(receive, options.tls, Ends::listens);
   receive->add_flag("--json", options.json, "print the address and each version as lines of JSON");
   receive->footer(
       "Examples:\n"
@@ -159,8 +181,34 @@ void declare_receive(CLI::App& app, ReceiveOptions& options) {
       "  memsync receive 192.0.2.1:7002 inbox               what the hub there has, now and later\n"
       "Several may push at once, each its own files. Beside FILE lies .memsync-spare.FILE, the "
       "next "
-      "version in the\nmaking. Nothing is encrypted and whoever reaches the address may write into "
-      "the folder: beyond this machine\nuse a tunnel (ssh -L).");
+      "version in the\nmaking.\n" +
+      std::string(kCleartext));
+}
+
+void declare_certificates(CLI::App& app, CertificatesOptions& options) {
+  auto* ca = app.add_subcommand(
+      "ca", "make a CA of your own and certificates of hosts: folders for --tls");
+  ca->add_option("folder", options.folder,
+                 "where ca.pem and its key are, or shall be; keep ca-key.pem to yourself")
+      ->required();
+  ca->add_option(
+        "--name", options.names,
+        "HOST or HOST,OTHER NAME,IP ADDRESS...: makes FOLDER/HOST, to be copied there; may "
+        "be repeated")
+      ->allow_extra_args(false);
+  ca->add_option("--revoke", options.revoked,
+                 "HOST: its certificate goes on the list, crl.pem, of each host's folder")
+      ->allow_extra_args(false);
+  ca->add_option("--days", options.days, "how long hosts' certificates are good [825]")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{36'500}));
+  ca->footer(
+      "Example:\n"
+      "  memsync ca keys --name files.example,192.0.2.1 --name laptop\n"
+      "  scp -r keys/files.example files.example:keys      and keys/laptop to the laptop\n"
+      "  memsync receive inbox --listen 192.0.2.1:7001 --tls keys         there\n"
+      "  memsync push big.img 192.0.2.1:7001 --tls keys                   on the laptop\n"
+      "A host's name again gives it a new certificate; who uses the folder takes it without a "
+      "restart.");
 }
 
 void declare_hub(CLI::App& app, HubOptions& options) {
