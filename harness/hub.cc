@@ -25,6 +25,7 @@ constexpr size_t kDescriptorsOfOurs = 24;
 // Two, one of somebody who is turned away, and two for files.
 constexpr size_t kDescriptorsPerPeer = 5;
 constexpr size_t kTurnedAwayMax = 16;
+constexpr Nanoseconds kGreeting = std::chrono::seconds(10);
 constexpr Nanoseconds kWordInterval = std::chrono::seconds(2);
 
 void tell(const std::string& sentence) {
@@ -63,7 +64,8 @@ mmap_push::HubEvents events_of(const HubOptions& options) {
   events.told = tell;
   events.identify = [](Stream& stream) {
     notice_dead_peer(stream);
-    return std::string();  // nothing proves who it is
+    if (auto* const tls = dynamic_cast<TlsStream*>(&stream)) tls->shake_hands(after(kGreeting));
+    return stream.peer_identity().value_or(PeerIdentity{});
   };
   events.published = [json](const std::string& name, uint64_t version, uint64_t size,
                             uint64_t payload) {
@@ -74,6 +76,24 @@ mmap_push::HubEvents events_of(const HubOptions& options) {
     if (json) print_delivered(peer.title, name, version);
   };
   return events;
+}
+
+mmap_push::HubPolicy hub_policy(const std::optional<AccessPolicy>& policy) {
+  if (!policy) return {};
+  return {.why_not_publish =
+              [&](const mmap_push::Peer& peer, const std::string& name) {
+                return policy->objection(peer.identity, Right::publish, name);
+              },
+          .may_read =
+              [&](const mmap_push::Peer& peer, const std::string& name) {
+                return policy->objection(peer.identity, Right::read, name).empty();
+              }};
+}
+
+// Who may neither publish nor read anything is refused before it says a word.
+std::string objection_to(const AccessPolicy& policy, const PeerIdentity& who) {
+  if (policy.objection(who, Right::publish).empty()) return "";
+  return policy.objection(who, Right::read);
 }
 
 std::unique_ptr<Listener> listen_at(Network& network) {
@@ -90,9 +110,11 @@ int run_hub(const HubOptions& options) {
   const StopRequests stops(interrupts, StopRequests::First::cancels);
   const FileDescriptor lock = take_folder(options.folder);
   allow_all_descriptors();
-  mmap_push::Hub hub(settings_of(options), {}, events_of(options));
-  const auto network =
-      make_address_network(options.listen.empty() ? "127.0.0.1:0" : options.listen);
+  const auto policy = policy_of(options.tls);
+  mmap_push::Hub hub(settings_of(options), hub_policy(policy), events_of(options));
+  const auto network = open_network(
+      options.listen.empty() ? "127.0.0.1:0" : options.listen, options.tls, {},
+      [&](const PeerIdentity& who) { return policy ? objection_to(*policy, who) : std::string(); });
   Deadline next_word = after(kWordInterval);
   hub.load([&](const std::string& name) {
     if (Clock::now() >= next_word) {

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "harness/tls_options.h"
+
 namespace memsync {
 
 struct HubOptions {
@@ -12,6 +14,7 @@ struct HubOptions {
   std::string topology = "dynamic";
   std::string compress = "off";
   bool durable = false;
+  TlsOptions tls{};
   bool json = false;
 };
 

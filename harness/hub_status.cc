@@ -20,8 +20,9 @@ constexpr Nanoseconds kConnect = std::chrono::seconds(2);
 constexpr Nanoseconds kAnswer = std::chrono::seconds(10);
 constexpr size_t kStatusMax = 64 << 20;
 
-std::string ask(const std::string& address) {
-  const auto stream = make_address_network(address)->connect("", "hub", after(kConnect));
+std::string ask(const HubOptions& options) {
+  const auto stream =
+      open_network(options.status, options.tls, {})->connect("", "hub", after(kConnect));
   mmap_push::FrameStream frames(*stream, mmap_push::Role::observer);
   const Deadline deadline = after(kAnswer);
   frames.greet(deadline);
@@ -72,7 +73,7 @@ void print_table(const nlohmann::json& status) {
 
 int hub_status_command(const HubOptions& options) {
   try {
-    const std::string text = ask(options.status);
+    const std::string text = ask(options);
     if (options.json)
       fmt::print("{}\n", text);
     else

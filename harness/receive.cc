@@ -222,6 +222,9 @@ int receive_command(const ReceiveOptions& options) {
     throw std::invalid_argument(
         "who dials a hub listens to nobody: memsync receive HUB DIR, or memsync receive DIR "
         "--listen ADDRESS");
+  if (dials && !options.tls.policy.empty())
+    throw std::invalid_argument(
+        "--policy is for who listens; what the hub gives is the hub's --policy");
   InterruptWatch interrupts;
   const StopRequests stops(interrupts, StopRequests::First::cancels);
   const std::string& folder = options.words.back();

@@ -34,7 +34,7 @@ class HubConnection {
         address_(options.words.front()),
         patience_(parse_duration(options.patience)),
         cancelled_(cancelled),
-        network_(make_address_network(address_)),
+        network_(open_network(address_, options.tls, {})),
         folder_(options.words.back(),
                 options.publish == "versions" ? mmap_push::Publish::versions
                                               : mmap_push::Publish::in_place,

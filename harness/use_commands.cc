@@ -25,16 +25,16 @@ std::string help_of(const OptionSpec& spec) {
   return help + " [" + std::string(spec.default_value) + "]";
 }
 
-enum class Ends : uint8_t { dials, listens };
+enum class Ends : uint8_t { dials, listens, either };
 
 void declare_tls(CLI::App* verb, TlsOptions& options, Ends ends) {
   verb->add_option("--tls", options.folder,
                    "a folder with ca.pem, cert.pem and key.pem (memsync ca makes them): TLS 1.3, "
                    "both ends show a certificate");
-  if (ends == Ends::dials)
+  if (ends != Ends::listens)
     verb->add_option("--tls-name", options.peer_name,
                      "the name that the other end's certificate must have [the host dialled]");
-  else
+  if (ends != Ends::dials)
     verb->add_option("--policy", options.policy,
                      "a file that says which certificate may do what (YAML)");
 }
@@ -173,7 +173,7 @@ void declare_receive(CLI::App& app, ReceiveOptions& options) {
                     "one file at least");
   receive->add_option("--patience", options.patience,
                       "how long a hub that has gone is tried again [60s]");
-  declare_tls(receive, options.tls, Ends::listens);
+  declare_tls(receive, options.tls, Ends::either);
   receive->add_flag("--json", options.json, "print the address and each version as lines of JSON");
   receive->footer(
       "Examples:\n"
@@ -230,6 +230,7 @@ void declare_hub(CLI::App& app, HubOptions& options) {
       ->check(CLI::IsMember({"off", "zstd"}));
   hub->add_flag("--durable", options.durable,
                 "a version is on the disk before it is acknowledged or forwarded");
+  declare_tls(hub, options.tls, Ends::either);
   hub->add_flag("--json", options.json, "print what happens, or the status, as lines of JSON");
   hub->footer(
       "Examples:\n"
@@ -238,11 +239,10 @@ void declare_hub(CLI::App& app, HubOptions& options) {
       "receive\n"
       "  memsync receive 192.0.2.1:7002 inbox                   at each receiver\n"
       "  memsync hub --status 192.0.2.1:7002\n"
+      "  memsync hub /srv/hub --listen 192.0.2.1:7002 --tls keys --policy policy.yaml\n"
       "A push is acknowledged when the hub has published it in its folder; --status says who has "
-      "it. "
-      "Nothing is encrypted and\nwhoever reaches the address may read and write: beyond this "
-      "machine "
-      "use a tunnel (ssh -L).");
+      "it.\n" +
+      std::string(kCleartext));
 }
 
 std::vector<std::string> take_command(int& argc, char** argv) {

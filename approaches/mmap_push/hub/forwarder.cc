@@ -202,6 +202,7 @@ bool Forwarder::wait() {
       throw_errno("waiting for a new version");
     }
     if (waits[0].revents == 0) return true;
+    if (!frames_.is_readable()) continue;  // it was TLS's own
     if (!frames_.wait(Deadline::max())) return false;
     frames_.next(Deadline::max());  // its failure is thrown
     throw_malformed("an answer that nobody asked for");

@@ -169,7 +169,11 @@ void Hub::serve(Connection& connection, const std::stop_token& stop) {
 }
 
 void Hub::serve_role(Connection& connection) {
-  if (events_.identify) connection.peer.identity = events_.identify(*connection.stream);
+  if (events_.identify) {
+    PeerIdentity identity = events_.identify(*connection.stream);
+    const MutexLock lock(mutex_);  // status() reads it
+    connection.peer.identity = std::move(identity);
+  }
   const Hello hello = read_hello(*connection.stream, after(settings_.greeting_limit));
   connection.role.store(static_cast<uint16_t>(hello.role), std::memory_order_release);
   switch (hello.role) {
@@ -267,7 +271,7 @@ std::string Hub::status() const {
     const auto role = static_cast<Role>(one.role.load(std::memory_order_acquire));
     if (one.has_ended || (role != Role::source && role != Role::receiver)) continue;
     peers.push_back({{"peer", one.peer.title},
-                     {"identity", one.peer.identity},
+                     {"identity", one.peer.identity.common_name},
                      {"role", word_of(role)},
                      {"payload_B", one.payload_bytes.load()}});
   }

@@ -22,8 +22,8 @@ namespace memsync::mmap_push {
 
 // Who is at the other end.
 struct Peer {
-  std::string title;     // "peer 3": in words and in the status
-  std::string identity;  // whom the connection has proved it to be; "" where nothing proves it
+  std::string title;        // "peer 3": in words and in the status
+  PeerIdentity identity{};  // whom the connection has proved it to be; no name where nothing does
 };
 
 // Who may do what, asked in the thread of the peer's connection.
@@ -47,7 +47,7 @@ struct HubSettings {
 struct HubEvents {
   std::function<void(const std::string& sentence)> told;
   // Before anything is read. Throws to refuse the peer.
-  std::function<std::string(Stream&)> identify;
+  std::function<PeerIdentity(Stream&)> identify;
   std::function<void(const std::string& name, uint64_t version, uint64_t size_bytes,
                      uint64_t payload_bytes)>
       published;
