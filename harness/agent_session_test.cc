@@ -91,6 +91,38 @@ TEST(AgentSession, TellsWhatHadMovedByTheLastAccess) {
   EXPECT_EQ(hosts.destination.answer({{"do", "read"}}).at("moved").at("payload_received"), 0);
 }
 
+Json changing_request(double limit_s) {
+  Workload workload = workload_of(WorkloadKind::update);
+  workload.dirty_ratio = 0.5;
+  return {{"workload", to_json(workload)}, {"limit_s", limit_s}};
+}
+
+TEST(AgentSession, SaysWhenAllOfARoundsChangesAreThere) {
+  Hosts hosts(WorkloadKind::update, {}, changing_request(60));
+  for (uint64_t round = 0; round < 2; ++round) {
+    hosts.destination.answer({{"do", "expect_round"}, {"round", round}});
+    const Json synced = hosts.source.answer({{"do", "dirty_and_sync"}, {"round", round}});
+    const Json seen = hosts.destination.answer({{"do", "await_round"}});
+    EXPECT_GE(seen.at("equal_ns").get<int64_t>(), synced.at("changed_ns").get<int64_t>());
+  }
+}
+
+TEST(AgentSession, SaysHowManyOfARoundsChangesNeverCame) {
+  Hosts hosts(WorkloadKind::update, {}, changing_request(0.01));
+  hosts.destination.answer({{"do", "expect_round"}, {"round", 0}});
+  try {
+    hosts.destination.answer({{"do", "await_round"}});
+    FAIL() << "saw what nobody has changed";
+  } catch (const std::system_error& problem) {
+    EXPECT_EQ(problem.code(), std::errc::timed_out);
+    EXPECT_NE(std::string(problem.what()).find("0 of 8 came"), std::string::npos) << problem.what();
+  }
+}
+
+TEST(AgentSession, IsNoHostOfAnotherName) {
+  EXPECT_THROW(Hosts(WorkloadKind::read, {}, {{"host", "destinatoin1"}}), std::invalid_argument);
+}
+
 TEST(PlantedDelay, IsPartOfTheBlackoutOfAHandOver) {
   Hosts hosts(WorkloadKind::handover, {{"planted_delay", kDelayText}});
   hosts.source.answer({{"do", "write_start"}});

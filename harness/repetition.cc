@@ -10,6 +10,7 @@
 #include "harness/peer_repetition.h"
 #include "harness/repetition_folders.h"
 #include "harness/repetition_hosts.h"
+#include "harness/repetition_limit.h"
 #include "harness/repetition_parts.h"
 #include "harness/repetition_update.h"
 #include "harness/samples.h"
@@ -17,8 +18,6 @@
 namespace memsync {
 
 namespace {
-
-constexpr double kImpossible = 1.02;  // of the limit
 
 using Json = nlohmann::json;
 
@@ -221,7 +220,7 @@ class Repetition {
     copy_member(source.at("spent"), "peak_rss_B", row_, "peak_rss_src_B");
     if (hosts_->link() != nullptr) set_wire();
     if (hosts_->link() != nullptr) set_hosts(source, all);
-    set_limit(moved);
+    set_limit(setup_, moved, row_);
     set_trace(moved);
   }
 
@@ -253,40 +252,6 @@ class Repetition {
     row_.set("wire_tx_by_host_B", sent);
     row_.set("wire_rx_by_host_B", received);
     row_.set("cpu_by_host_s", cpu);
-  }
-
-  // What no implementation can exceed, and the judgement that this one did not.
-  void set_limit(const Json& moved) {
-    const SyncStrategy* strategy = find_strategy(approach_.use);
-    const Options options(strategy->info().options, approach_.with);
-    if (workload_.does != WorkloadKind::read || !uses_link(*strategy, options)) return;
-    double limit = setup_.copy_rate;
-    double judged =
-        limit;  // by the shortest round trip seen, not the median, so as never to be unjust
-    std::string by = "copy";
-    const auto lower = [&](double candidate, double judged_candidate, const char* name) {
-      judged = std::min(judged, judged_candidate);
-      if (candidate >= limit) return;
-      limit = candidate;
-      by = name;
-    };
-    if (setup_.calibration != nullptr) {
-      const Calibration& link = *setup_.calibration;
-      if (link.bits_per_second) lower(*link.bits_per_second / 8, *link.bits_per_second / 8, "rate");
-      if (moved.contains("window_bytes") && link.rtt_p50_s > 0 && link.rtt_min_s > 0) {
-        const double window = moved["window_bytes"];
-        lower(window / link.rtt_p50_s, window / link.rtt_min_s, "window");
-      }
-    }
-    row_.set("limit_Bps", limit);
-    row_.set("limit_by", by);
-    if (!moved.contains("payload_received") || !moved.contains("elapsed_s")) return;
-    const double rate = moved["payload_received"].get<double>() / moved["elapsed_s"].get<double>();
-    row_.set("efficiency_ratio", rate / limit);
-    if (rate > kImpossible * judged)
-      throw RepetitionFailure("invalid", "moved " + std::to_string(static_cast<uint64_t>(rate)) +
-                                             " B/s where " + by + " allows " +
-                                             std::to_string(static_cast<uint64_t>(judged)));
   }
 
   // A series that replays accesses had nothing to replay: that is no repetition of it.
