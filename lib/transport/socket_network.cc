@@ -105,6 +105,11 @@ std::unique_ptr<Stream> dial(const SocketAddress& address, const std::string& at
     io.restart();
     io.run_until(deadline);
     if (!result) break;
+    // A UNIX listener with a full backlog says EAGAIN, which Asio takes for a connection on its
+    // way.
+    error_code unconnected;
+    if (!*result) socket.remote_endpoint(unconnected);
+    if (unconnected) result = error_code(EAGAIN, boost::system::system_category());
     if (!*result) return stream_of(std::move(socket), std::move(counters));
     last = *result;
     if (!nobody_yet(last)) throw_errno(attempt, last.value());

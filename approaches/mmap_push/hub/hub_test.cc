@@ -16,7 +16,8 @@ constexpr uint64_t kSize = 20 * 4096 + 100;
 std::list<HubReceiver> receivers_of(RunningHub& hub, size_t count, const std::string& name) {
   std::list<HubReceiver> receivers;
   for (size_t i = 0; i < count; ++i) receivers.emplace_back(hub.network()).connect();
-  for (HubReceiver& receiver : receivers) EXPECT_TRUE(receiver.happened.wait_for(name));
+  for (HubReceiver& receiver : receivers)
+    EXPECT_TRUE(receiver.happened.wait_for(name)) << receiver.disconnect() << hub.told();
   return receivers;
 }
 

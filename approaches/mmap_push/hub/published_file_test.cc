@@ -162,7 +162,7 @@ TEST(VersionFile, LeavesAVersionAloneThatAnotherThreadKeeps) {
   publish(1);
   const auto kept = file.keep_published();
   file.start_over();  // another descriptor of the same file
-  for (const uint64_t seed : {2, 3, 4}) publish(seed);
+  for (uint64_t seed = 2; seed <= 4; ++seed) publish(seed);
   Bytes read(10'000);
   ASSERT_EQ(::pread(kept->get(), read.data(), read.size(), 0), 10'000);
   EXPECT_EQ(read, seeded(10'000, 1));
