@@ -96,6 +96,11 @@ const std::string& Options::backend() const {
   return found == values_.end() ? kPeer : found->second;
 }
 
+bool Options::is_inside_tls() const {
+  const auto found = values_.find(kTlsOption.name);
+  return found != values_.end() && found->second == "on";
+}
+
 std::string Options::canonical() const {
   std::string result;
   for (const auto& [name, value] : given_)

@@ -33,6 +33,13 @@ inline constexpr OptionSpec kBackendOption{
     "(local) or computed when they are read (pattern)",
     "peer|local|pattern"};
 
+// An approach all of whose streams are SideSetup::network's declares this one. The harness obeys
+// it.
+inline constexpr OptionSpec kTlsOption{
+    "tls", "off", "",
+    "its streams are inside TLS 1.3, both ends with a certificate of a CA made for the campaign",
+    "off|on"};
+
 // Values for an approach's declared options and the common ones, defaults included.
 class Options {
  public:
@@ -48,6 +55,9 @@ class Options {
 
   // "peer" for approaches that do not declare kBackendOption.
   const std::string& backend() const;
+
+  // False for approaches that do not declare kTlsOption.
+  bool is_inside_tls() const;
 
   // What was given, sorted: "prefetch=none;window=1MiB". Defaults are not repeated.
   std::string canonical() const;

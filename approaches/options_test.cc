@@ -37,6 +37,13 @@ TEST(Options, SayPeerOfAnApproachWithoutABackendOption) {
   EXPECT_EQ(Options(kWith, {{"backend", "pattern"}}).backend(), "pattern");
 }
 
+TEST(Options, SayNoTlsOfAnApproachWithoutThatOption) {
+  constexpr OptionSpec kWith[] = {kTlsOption};
+  EXPECT_FALSE(Options(kSpecs, {}).is_inside_tls());
+  EXPECT_FALSE(Options(kWith, {}).is_inside_tls());
+  EXPECT_TRUE(Options(kWith, {{"tls", "on"}}).is_inside_tls());
+}
+
 std::string refusal(std::map<std::string, std::string> given) {
   try {
     const Options options(kSpecs, std::move(given));

@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 
 #include "approaches/registry.h"
+#include "harness/campaign_tls.h"
 #include "harness/environment.h"
 #include "harness/samples.h"
 #include "harness/workload_wire.h"
@@ -112,8 +113,13 @@ nlohmann::json AgentSession::prepare(const nlohmann::json& request) {
   options_ = std::make_unique<Options>(
       strategy_->info().options, request.at("options").get<std::map<std::string, std::string>>());
   const std::string host = request.at("host");
+  const auto join_link = [&] {
+    return make_tcp_network(host,
+                            request.at("addresses").get<std::map<std::string, std::string>>());
+  };
+  link_ = join_link();
   network_ =
-      make_tcp_network(host, request.at("addresses").get<std::map<std::string, std::string>>());
+      request.contains("tls") ? inside_campaign_tls(join_link(), request.at("tls")) : join_link();
   if (workload_.writer) script_.emplace(workload_, seed_);
 
   setup_.geometry = geometry_;
@@ -281,7 +287,7 @@ nlohmann::json AgentSession::digest() {
 
 nlohmann::json AgentSession::echo_once() {
   if (!echo_) {
-    echo_ = network_->listen("echo");
+    echo_ = link_->listen("echo");
     return nlohmann::json::object();  // the next call serves
   }
   const auto stream = echo_->accept(after(limit_));
@@ -294,8 +300,7 @@ nlohmann::json AgentSession::echo_once() {
 }
 
 nlohmann::json AgentSession::ping(const nlohmann::json& request) {
-  const auto stream =
-      network_->connect(request.at("host").get<std::string>(), "echo", after(limit_));
+  const auto stream = link_->connect(request.at("host").get<std::string>(), "echo", after(limit_));
   std::vector<uint32_t> round_trips;
   std::byte byte{};
   const uint64_t probes = request.at("probes");

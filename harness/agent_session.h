@@ -74,7 +74,8 @@ class AgentSession {
   Nanoseconds limit_{};
   Mapping shared_mapping_;
   std::unique_ptr<Options> options_;
-  std::unique_ptr<Network> network_;
+  std::unique_ptr<Network> link_;     // for measuring it
+  std::unique_ptr<Network> network_;  // the approach's
   std::unique_ptr<Listener> echo_;
   const SyncStrategy* strategy_ = nullptr;
   SideSetup setup_;

@@ -1,5 +1,7 @@
 #include "harness/repetition_parts.h"
 
+#include "approaches/options.h"
+#include "harness/campaign_tls.h"
 #include "harness/repetition_folders.h"
 #include "harness/workload_wire.h"
 #include "lib/region/digest.h"
@@ -37,19 +39,23 @@ AgentStart agent_start(const RepetitionSetup& setup, const std::string& name,
 nlohmann::json prepare_request(const RepetitionSetup& setup, const std::string& host,
                                const nlohmann::json& addresses) {
   const ApproachSpec& approach = setup.suite.approaches[setup.cell.approach];
-  return {{"do", "prepare"},
-          {"role", host == "source" ? "source" : "destination"},
-          {"host", host},
-          {"approach", approach.use},
-          {"options", approach.with},
-          {"workload", to_json(setup.suite.workloads[setup.cell.workload])},
-          {"seed", setup.suite.seed},
-          {"draw", setup.draw},
-          {"may_sleep", setup.suite.links[setup.cell.link].idle == IdleCpus::sleep},
-          {"keep_dir", make_keep_folder(setup, host)},
-          {"region_id", to_hex(digest_of(std::as_bytes(std::span(setup.run_id))))},
-          {"limit_s", seconds(setup.suite.timeout + kAgentGrace)},
-          {"addresses", addresses}};
+  nlohmann::json request = {
+      {"do", "prepare"},
+      {"role", host == "source" ? "source" : "destination"},
+      {"host", host},
+      {"approach", approach.use},
+      {"options", approach.with},
+      {"workload", to_json(setup.suite.workloads[setup.cell.workload])},
+      {"seed", setup.suite.seed},
+      {"draw", setup.draw},
+      {"may_sleep", setup.suite.links[setup.cell.link].idle == IdleCpus::sleep},
+      {"keep_dir", make_keep_folder(setup, host)},
+      {"region_id", to_hex(digest_of(std::as_bytes(std::span(setup.run_id))))},
+      {"limit_s", seconds(setup.suite.timeout + kAgentGrace)},
+      {"addresses", addresses}};
+  const auto tls = approach.with.find(std::string(kTlsOption.name));
+  if (tls != approach.with.end() && tls->second == "on") request["tls"] = campaign_tls(host);
+  return request;
 }
 
 void expect_digest(const nlohmann::json& got, const Digest& wanted, const std::string& what,

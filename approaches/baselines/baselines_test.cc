@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "approaches/baselines/two_sides.h"
 #include "approaches/registry.h"
 #include "lib/backend/stores.h"
 #include "lib/os/error.h"
@@ -141,6 +142,24 @@ TEST_F(TcpCopy, ClosesWhileNobodyHasConnected) {
       named("tcp_copy")
           .open_source(setup(kMiB, *source_network_, std::make_unique<MemoryBackend>(kMiB)));
   EXPECT_THROW(source->sync(after(20ms)), std::system_error);
+}
+
+TEST(OpensslCopy, HasEveryByteAndSendsItAllAgainAtEachSync) {
+  baselines::TwoSides both("openssl_copy", 3 * kMiB + 1);
+  both.open();
+  EXPECT_EQ(digest_of(both.destination->region().memory), digest_of(both.expected()));
+  for (int round = 1; round <= 3; ++round) {
+    both.source->region().memory[2 * kMiB] = static_cast<std::byte>(round);
+    ASSERT_TRUE(both.source->sync(after(10s)));
+    EXPECT_EQ(both.destination->region().memory[2 * kMiB], static_cast<std::byte>(round));
+  }
+}
+
+TEST(OpensslCopy, EndsASyncWhenTheDestinationIsGone) {
+  baselines::TwoSides both("openssl_copy", 8 * kMiB);
+  both.open();
+  both.destination.reset();
+  EXPECT_THROW(both.source->sync(after(10s)), std::system_error);
 }
 
 // One memory file, mapped twice as two processes would, its last page for control.

@@ -2,6 +2,7 @@
 #include <stdexcept>
 
 #include "approaches/baselines/floor.h"
+#include "approaches/baselines/openssl_copy.h"
 #include "approaches/baselines/placed_memory.h"
 #include "approaches/baselines/rsync.h"
 #include "approaches/baselines/rsync_settings.h"
@@ -55,6 +56,7 @@ class Baseline : public SyncStrategy {
   const Ways ways_;
 };
 
+constexpr std::array kCopyOptions = {kTlsOption};
 constexpr StrategyInfo kTcpCopy{
     .name = "tcp_copy",
     .summary = "sends the whole region over one stream before anybody may read it",
@@ -63,8 +65,18 @@ constexpr StrategyInfo kTcpCopy{
             .destination_before = Access::read,
             .writes_reach_peer = true,
             .destinations_max = 64},
+    .options = kCopyOptions,
     .attachment = "memory",
     .transport = "stream",
+    .payload_is_exact = true};
+
+constexpr StrategyInfo kOpensslCopy{
+    .name = "openssl_copy",
+    .summary = "tcp_copy by SSL_write and SSL_read alone, 16 KiB a call: what TLS here is held to",
+    .reference = "OpenSSL's own stream, without us",
+    .can = kTcpCopy.can,
+    .attachment = "memory",
+    .transport = "openssl",
     .payload_is_exact = true};
 
 constexpr StrategyInfo kFloor{
@@ -134,6 +146,8 @@ StrategyInfo with_options(StrategyInfo info, std::span<const OptionSpec> options
 void register_baselines(std::vector<const SyncStrategy*>& strategies) {
   static const Baseline kBaselines[] = {
       {kTcpCopy, {open_side<tcp_copy::SourceSide>, open_side<tcp_copy::DestinationSide>}},
+      {kOpensslCopy,
+       {open_side<openssl_copy::SourceSide>, open_side<openssl_copy::DestinationSide>}},
       {kFloor, {open_side<floor::SourceSide>, open_side<floor::DestinationSide>}},
       {with_options(kUffdCopy, uffd_copy::option_specs()),
        {open_side<uffd_copy::SourceSide>, open_side<uffd_copy::DestinationSide>,

@@ -23,6 +23,7 @@ constexpr std::array kOptions = {
         "auto|hash|shadow|scan|faults|soft-dirty|mtime|inotify"},
     OptionSpec{"hash", "xxh3-128", "", "detect hash: the algorithm",
                "xxh3-64|xxh3-128|crc32|crc32c|sha256|blake2b"},
+    kTlsOption,
     OptionSpec{"workers", "0", "count",
                "detect hash and shadow: threads that compare, 0: one per CPU"},
     OptionSpec{"block", "chunk", "",

@@ -55,6 +55,7 @@ constexpr OptionSpec kSpecs[] = {
      "open waits until what trace or priority pull first is here, so that it raises no fault",
      "off|on"},
     kBackendOption,
+    kTlsOption,
 };
 constexpr uint64_t kUnitMax = 1 << 20;
 constexpr uint64_t kWindowMax = uint64_t{1} << 30;

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import MEMSYNC, memsync
+from conftest import MEMSYNC, MOVE, READ, UPDATE, memsync
 from pushing import Inbox, content, inbox  # noqa: F401
 
 POLICY = """\
@@ -215,3 +215,19 @@ def test_words_for_what_cannot_be_used(keys: Path, data: Path, policy: Path, tmp
     }.items():
         policy.write_text(text)
         assert words in refusal("serve", data, "--tls", keys / "server", "--policy", policy)
+
+
+def test_series_inside_tls_move_the_same_bytes(write_suite) -> None:
+    suite = write_suite(
+        workloads=f"{READ}\n{UPDATE}\n{MOVE}",
+        approaches="\n".join(
+            f"  - {{use: {use}, as: {use}-tls, with: {{tls: on}}}}" for use in ("tcp_copy", "userfaultfd", "mmap_push")
+        )
+        + "\n  - {use: openssl_copy}",
+    )
+    rows = memsync("run", suite, "--concurrent").rows
+    assert {row["status"] for row in rows} <= {"ok", "unsupported"}
+    ok = {(row["series"], row["workload"]) for row in rows if row["status"] == "ok"}
+    assert {(use, "scan") for use in ("tcp_copy-tls", "userfaultfd-tls", "mmap_push-tls", "openssl_copy")} <= ok
+    assert {("tcp_copy-tls", "nightly"), ("mmap_push-tls", "nightly"), ("openssl_copy", "nightly")} <= ok
+    assert {("userfaultfd-tls", "move"), ("mmap_push-tls", "move")} <= ok

@@ -99,9 +99,8 @@ TEST_F(TlsServer, DoesNothingForAnIdentityThatMayNotCome) {
 }
 
 TEST_F(TlsServer, IsNotMistakenByAClientForOneThatSpeaksPlain) {
-  const LocalRegion open(store, nullptr, region, LocalRegion::Hooks{});
-  served =
-      native_transport().serve(*plain, "region", geometry, region, const_cast<LocalRegion&>(open));
+  local = std::make_unique<LocalRegion>(store, nullptr, region, LocalRegion::Hooks{});
+  served = native_transport().serve(*plain, "region", geometry, region, *local);
   const auto client = inside(test_credentials());
   EXPECT_THAT(ask(*client).words, HasSubstr("in mid-handshake; does it speak TLS?"));
 }

@@ -219,6 +219,25 @@ TEST(TlsRefusal, OfAClientThatHangsUpInMidHandshake) {
   EXPECT_THAT(server.words, HasSubstr("the client ended the connection in mid-handshake"));
 }
 
+// In TLS 1.3 it is done before the server has looked at its certificate, and may only write.
+TEST(TlsRefusal, IsFoundByAClientThatNeverReads) {
+  auto [ours, theirs] = plain_pair();
+  TlsPem pem = CertificateAuthority::make("others").issue("client");
+  pem.ca = test_ca().certificate_pem();
+  auto refused = std::async(std::launch::async, [plain = std::move(theirs)]() mutable {
+    const auto stream = tls_over(std::move(plain), TlsStream::Role::accepted, {good({"server"})});
+    return said_by([&] { stream->shake_hands(soon()); }).code;
+  });
+  const auto dialled = tls_over(std::move(ours), TlsStream::Role::dialled, {wrong_context(pem)});
+  dialled->shake_hands(soon());
+  ASSERT_EQ(refused.get(), TlsError::refused_here);
+  const Said client = said_by([&] {
+    for (int i = 0; i < 100'000; ++i) dialled->write_all(content(1, 0, 100), soon());
+  });
+  EXPECT_EQ(client.code, TlsError::refused_there);
+  EXPECT_THAT(client.words, HasSubstr("is of a CA that its ca.pem does not hold"));
+}
+
 TEST(TlsRefusal, IsSaidAgainByEveryLaterCall) {
   auto [ours, theirs] = plain_pair();
   const auto accepted = tls_over(std::move(theirs), TlsStream::Role::accepted, {good({"server"})});
