@@ -94,7 +94,8 @@ void PushConnection::take_break(const std::system_error& problem) {
         was_connected_ && (problem.code().value() == EBUSY ||
                            (problem.code().value() == EBADMSG && ++times_corrupt_ < kCorruptMax));
     if (!may_pass) throw PushFailed(words);
-  } else if (problem.code().category() != std::generic_category()) {
+  } else if (problem.code().category() != std::generic_category() ||
+             problem.code().value() == EPROTO) {
     throw PushFailed(words);  // a peer of another kind, a file that has grown too long
   }
   if (was_open) {

@@ -218,13 +218,12 @@ class Repetition {
     copy_member(destination.at("spent"), "peak_rss_B", row_, "peak_rss_dst_B");
     copy_member(source.at("spent"), "cpu_s", row_, "cpu_src_s");
     copy_member(source.at("spent"), "peak_rss_B", row_, "peak_rss_src_B");
-    if (hosts_->link() != nullptr) set_wire();
-    if (hosts_->link() != nullptr) set_hosts(source, all);
+    if (hosts_->link() != nullptr) set_wire(source, all);
     set_limit(setup_, moved, row_);
     set_trace(moved);
   }
 
-  void set_wire() {
+  void set_wire(const Json& source, const std::vector<Json>& destinations) {
     const WireCounters wire = hosts_->link()->counters();
     row_.set("wire_tx_B", wire.sent_bytes);
     row_.set("wire_rx_B", wire.received_bytes);
@@ -234,10 +233,13 @@ class Repetition {
     if (const std::string checked = row_.get("checked_B"); !checked.empty())
       row_.set("amplification_ratio",
                static_cast<double>(wire.sent_bytes + wire.received_bytes) / std::stod(checked));
+    set_hosts(wire, source, destinations);
   }
 
-  // Each host by itself, in the link's order.
-  void set_hosts(const Json& source, const std::vector<Json>& destinations) {
+  // Each host by itself, in the link's order. The source's bytes are `wire`'s: a late
+  // acknowledgement would make another reading differ.
+  void set_hosts(const WireCounters& wire, const Json& source,
+                 const std::vector<Json>& destinations) {
     std::string sent, received, cpu;
     const auto add = [](std::string& list, const std::string& host, const std::string& value) {
       list += (list.empty() ? "" : ";") + host + "=" + value;
@@ -245,8 +247,11 @@ class Repetition {
     const auto counts = hosts_->link()->host_counters();
     for (size_t i = 0; i < counts.size() && i <= destinations.size(); ++i) {
       const Json& ended = i == 0 ? source : destinations[i - 1];
-      add(sent, counts[i].name, std::to_string(counts[i].sent_bytes));
-      add(received, counts[i].name, std::to_string(counts[i].received_bytes));
+      const auto [sent_bytes, received_bytes] =
+          i == 0 ? std::pair(wire.sent_bytes, wire.received_bytes)
+                 : std::pair(counts[i].sent_bytes, counts[i].received_bytes);
+      add(sent, counts[i].name, std::to_string(sent_bytes));
+      add(received, counts[i].name, std::to_string(received_bytes));
       add(cpu, counts[i].name, fmt::format("{:.6g}", ended.at("spent").value("cpu_s", 0.0)));
     }
     row_.set("wire_tx_by_host_B", sent);

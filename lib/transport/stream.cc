@@ -41,11 +41,10 @@ size_t Stream::read_part(std::span<std::byte> into, Deadline deadline) {
 void Stream::read_all(std::span<std::byte> into, Deadline deadline) {
   for (size_t done = 0; done < into.size();) {
     const size_t moved = read_part(into.subspan(done), deadline);
-    if (moved == 0)
-      throw_errno(is_tls_alert(into.first(done))
-                      ? "reading from the peer, which speaks TLS while this end does not (--tls)"
-                      : "reading from the peer, which ended the stream",
-                  ECONNRESET);
+    if (moved == 0 && is_tls_alert(into.first(done)))
+      throw_errno("reading from the peer, which speaks TLS while this end does not (--tls)",
+                  EPROTO);
+    if (moved == 0) throw_errno("reading from the peer, which ended the stream", ECONNRESET);
     done += moved;
   }
 }

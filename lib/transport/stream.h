@@ -45,7 +45,7 @@ class Stream {
   virtual void shut_down() noexcept = 0;
 
   // Moves all of the bytes or throws: ETIMEDOUT when the deadline passes, ECONNRESET at an early
-  // end.
+  // end, EPROTO where the peer speaks TLS and this end does not.
   void read_all(std::span<std::byte> into, Deadline deadline);
   // What is there, at least one byte; 0 when the peer ended the stream. ETIMEDOUT as above.
   size_t read_part(std::span<std::byte> into, Deadline deadline);
