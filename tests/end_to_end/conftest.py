@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+# Whoever is started in the background by a shell ignores it, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).resolve().parents[2]
 MEMSYNC = Path(os.environ.get("MEMSYNC", ROOT / "build" / "release" / "memsync"))
 

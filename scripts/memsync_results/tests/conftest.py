@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,9 @@ import pytest
 
 from memsync_results.cli import main
 from memsync_results.tests.synthetic import Model, write_campaign
+
+# Whoever is started in the background by a shell ignores it, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PACKAGE_PARENT = Path(__file__).parents[2]
 
