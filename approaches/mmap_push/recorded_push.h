@@ -3,16 +3,17 @@
 
 #include <utility>
 
+#include "approaches/mmap_push/passing_stream.h"
 #include "approaches/mmap_push/raw_peer.h"
 
 namespace memsync::mmap_push {
 
 // Passes everything on and keeps what is read.
-class RecordingStream : public Stream {
+class RecordingStream : public PassingStream {
  public:
-  explicit RecordingStream(Stream& next) : next_(next) {}
+  using PassingStream::PassingStream;
   std::optional<size_t> read_some(std::span<const iovec> into) override {
-    const auto got = next_.read_some(into);
+    const auto got = PassingStream::read_some(into);
     size_t left = got.value_or(0);
     for (const iovec& part : into) {
       const auto* bytes = static_cast<const std::byte*>(part.iov_base);
@@ -22,18 +23,8 @@ class RecordingStream : public Stream {
     }
     return got;
   }
-  std::optional<size_t> write_some(std::span<const iovec> from) override {
-    return next_.write_some(from);
-  }
-  int descriptor() const noexcept override { return next_.descriptor(); }
-  void shut_down() noexcept override { next_.shut_down(); }
-  uint64_t bytes_read() const noexcept override { return next_.bytes_read(); }
-  uint64_t bytes_written() const noexcept override { return next_.bytes_written(); }
 
   Bytes heard;
-
- private:
-  Stream& next_;
 };
 
 struct Conversation {

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "approaches/mmap_push/hub/hub.h"
+#include "approaches/mmap_push/passing_stream.h"
 #include "approaches/mmap_push/path_source.h"
 #include "approaches/mmap_push/receiver.h"
 #include "approaches/mmap_push/sender.h"
@@ -40,27 +41,19 @@ double median(std::vector<double> values) {
 }
 
 // Takes so many bytes per second off a stream: a receiver that is slow.
-class SlowStream : public Stream {
+class SlowStream : public PassingStream {
  public:
-  SlowStream(Stream& next, double bytes_per_s) : next_(next), rate_(bytes_per_s) {}
+  SlowStream(Stream& next, double bytes_per_s) : PassingStream(next), rate_(bytes_per_s) {}
   std::optional<size_t> read_some(std::span<const iovec> into) override {
     sleep_until_deadline(next_time_);
     const size_t most = std::max<size_t>(1, static_cast<size_t>(rate_ / 100));
     const iovec part{into[0].iov_base, std::min(into[0].iov_len, most)};
-    const auto got = next_.read_some({&part, 1});
+    const auto got = PassingStream::read_some({&part, 1});
     next_time_ = after(from_seconds(static_cast<double>(got.value_or(0)) / rate_));
     return got;
   }
-  std::optional<size_t> write_some(std::span<const iovec> from) override {
-    return next_.write_some(from);
-  }
-  int descriptor() const noexcept override { return next_.descriptor(); }
-  void shut_down() noexcept override { next_.shut_down(); }
-  uint64_t bytes_read() const noexcept override { return next_.bytes_read(); }
-  uint64_t bytes_written() const noexcept override { return next_.bytes_written(); }
 
  private:
-  Stream& next_;
   const double rate_;
   Deadline next_time_{};
 };

@@ -1,5 +1,6 @@
 // Whatever a receiver says to a hub: its connection ends, and another one is served as before.
 #include "approaches/mmap_push/hub/hub_pair.h"
+#include "approaches/mmap_push/passing_stream.h"
 #include "approaches/mmap_push/recorded_push.h"
 
 namespace memsync::mmap_push {
@@ -53,14 +54,11 @@ struct Served {
   }
 
   // Passes everything on and keeps what is written.
-  class SayingStream : public Stream {
+  class SayingStream : public PassingStream {
    public:
-    explicit SayingStream(Stream& next) : next_(next) {}
-    std::optional<size_t> read_some(std::span<const iovec> into) override {
-      return next_.read_some(into);
-    }
+    using PassingStream::PassingStream;
     std::optional<size_t> write_some(std::span<const iovec> from) override {
-      const auto moved = next_.write_some(from);
+      const auto moved = PassingStream::write_some(from);
       size_t left = moved.value_or(0);
       for (const iovec& part : from) {
         const auto* bytes = static_cast<const std::byte*>(part.iov_base);
@@ -70,14 +68,7 @@ struct Served {
       }
       return moved;
     }
-    int descriptor() const noexcept override { return next_.descriptor(); }
-    void shut_down() noexcept override { next_.shut_down(); }
-    uint64_t bytes_read() const noexcept override { return next_.bytes_read(); }
-    uint64_t bytes_written() const noexcept override { return next_.bytes_written(); }
     Bytes said;
-
-   private:
-    Stream& next_;
   };
 
   const TemporaryFolder place;

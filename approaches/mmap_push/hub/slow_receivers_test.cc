@@ -6,6 +6,7 @@
 #include <latch>
 
 #include "approaches/mmap_push/hub/hub_pair.h"
+#include "approaches/mmap_push/passing_stream.h"
 
 namespace memsync::mmap_push {
 namespace {
@@ -57,31 +58,23 @@ class HeldReceiver {
   std::string text;
 
  private:
-  class HeldStream : public Stream {
+  class HeldStream : public PassingStream {
    public:
-    HeldStream(Stream& next, size_t free_bytes) : next_(next), left_(free_bytes) {}
+    HeldStream(Stream& next, size_t free_bytes) : PassingStream(next), left_(free_bytes) {}
     std::optional<size_t> read_some(std::span<const iovec> into) override {
       if (left_ == 0 && !std::exchange(has_waited_, true)) {
         reached.count_down();
         go.wait();
       }
-      if (has_waited_) return next_.read_some(into);
+      if (has_waited_) return PassingStream::read_some(into);
       const iovec part{into[0].iov_base, std::min(into[0].iov_len, left_)};
-      const auto got = next_.read_some({&part, 1});
+      const auto got = PassingStream::read_some({&part, 1});
       left_ -= got.value_or(0);
       return got;
     }
-    std::optional<size_t> write_some(std::span<const iovec> from) override {
-      return next_.write_some(from);
-    }
-    int descriptor() const noexcept override { return next_.descriptor(); }
-    void shut_down() noexcept override { next_.shut_down(); }
-    uint64_t bytes_read() const noexcept override { return next_.bytes_read(); }
-    uint64_t bytes_written() const noexcept override { return next_.bytes_written(); }
     std::latch reached{1}, go{1};
 
    private:
-    Stream& next_;
     size_t left_;
     bool has_waited_ = false;
   };
