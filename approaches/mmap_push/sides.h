@@ -25,6 +25,11 @@ namespace memsync::mmap_push {
 
 inline constexpr std::string_view kServiceName = "mmap_push";
 inline constexpr const char* kRegionName = "region";
+// A round that takes longer than this has no peer any more.
+inline constexpr Nanoseconds kRoundLimit = std::chrono::seconds(60);
+
+// A source's setup as it has to be; throws std::invalid_argument for what is missing.
+SideSetup checked_source(SideSetup setup);
 
 // Threads: as Side.
 class SourceSide : public Side {

@@ -7,12 +7,7 @@
 
 namespace memsync::mmap_push {
 
-namespace {
-
-// A round that takes longer than this has no peer any more.
-constexpr Nanoseconds kRoundLimit = std::chrono::seconds(60);
-
-SideSetup checked(SideSetup setup) {
+SideSetup checked_source(SideSetup setup) {
   if (!setup.store || setup.network == nullptr)
     throw std::invalid_argument("mmap_push needs a store and a network");
   if (setup.store->size_bytes() != setup.geometry.size_bytes)
@@ -20,10 +15,8 @@ SideSetup checked(SideSetup setup) {
   return setup;
 }
 
-}  // namespace
-
 SourceSide::SourceSide(SideSetup setup, const Settings& settings)
-    : setup_(checked(std::move(setup))),
+    : setup_(checked_source(std::move(setup))),
       settings_(settings),
       folder_(TemporaryFolder::make(place_of(settings))),
       source_(folder_.path(), setup_.geometry, settings),

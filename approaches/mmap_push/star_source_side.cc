@@ -1,29 +1,12 @@
 #include "approaches/mmap_push/star_source_side.h"
 
-#include <stdexcept>
-
 #include "approaches/mmap_push/sides.h"
 #include "lib/os/error.h"
 
 namespace memsync::mmap_push {
 
-namespace {
-
-// A round that takes longer than this has no peer any more.
-constexpr Nanoseconds kRoundLimit = std::chrono::seconds(60);
-
-SideSetup checked(SideSetup setup) {
-  if (!setup.store || setup.network == nullptr)
-    throw std::invalid_argument("mmap_push needs a store and a network");
-  if (setup.store->size_bytes() != setup.geometry.size_bytes)
-    throw std::invalid_argument("mmap_push needs a store of the region's size");
-  return setup;
-}
-
-}  // namespace
-
 StarSourceSide::StarSourceSide(SideSetup setup, const Settings& settings)
-    : setup_(checked(std::move(setup))),
+    : setup_(checked_source(std::move(setup))),
       settings_(settings),
       folder_(TemporaryFolder::make(place_of(settings))),
       source_(folder_.path(), setup_.geometry, settings),

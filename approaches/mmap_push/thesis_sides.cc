@@ -1,20 +1,11 @@
 #include "approaches/mmap_push/thesis_sides.h"
 
-#include <stdexcept>
-
+#include "approaches/mmap_push/sides.h"
 #include "lib/os/error.h"
 
 namespace memsync::mmap_push {
 
 namespace {
-
-constexpr Nanoseconds kRoundLimit = std::chrono::seconds(60);
-
-SideSetup checked(SideSetup setup) {
-  if (!setup.store || setup.network == nullptr)
-    throw std::invalid_argument("mmap_push needs a store and a network");
-  return setup;
-}
 
 thesis::Settings thesis_settings(const Settings& settings, const Geometry& geometry) {
   return {.block_bytes = settings.sender.block_bytes,
@@ -25,7 +16,7 @@ thesis::Settings thesis_settings(const Settings& settings, const Geometry& geome
 }  // namespace
 
 ThesisSourceSide::ThesisSourceSide(SideSetup setup, const Settings& settings)
-    : setup_(checked(std::move(setup))),
+    : setup_(checked_source(std::move(setup))),
       settings_(settings),
       folder_(TemporaryFolder::make(place_of(settings))),
       region_(folder_.path(), setup_.geometry, settings),
